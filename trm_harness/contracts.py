@@ -1,0 +1,124 @@
+"""The contracts plugins keep: Task and Model. numpy in and out, so torch, JAX, an LLM or a solver fit unchanged.
+
+Nothing here does anything; the evaluator (:mod:`trm_harness.evaluate`) is the one caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from trm_harness.specs import ModelSpec, TaskSpec
+from trm_harness.types import (
+    Batch,
+    Cost,
+    DataSource,
+    Encoded,
+    Grid,
+    ModelFacts,
+    Prediction,
+    Puzzle,
+    Tokens,
+)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Puzzles, their encoding, their symmetries and what a right answer is."""
+
+    spec: TaskSpec
+
+    def puzzles(self, split: str) -> Sequence[Puzzle]:
+        """All puzzles of ``split`` in a fixed order, answers included. Raises ``BadInput`` for bad data files."""
+        ...
+
+    def source(self, split: str) -> DataSource:
+        """Name, version and content hash of the split."""
+        ...
+
+    def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
+        """``count`` distinct transform names for voting, the identity ``""`` first; fewer if fewer exist.
+
+        Depends on ``(puzzle.group, count, seed)`` alone, and a smaller ``count`` gives a prefix.
+        """
+        ...
+
+    def transform(self, puzzle: Puzzle, name: str) -> Puzzle:
+        """The puzzle seen through ``name``: input, answer and demonstrations; ``id`` and ``group`` stay."""
+        ...
+
+    def invert(self, answer: Grid, name: str) -> Grid:
+        """Undo ``name`` on an answer grid exactly."""
+        ...
+
+    def encode(self, puzzle: Puzzle, transform: str, options: Mapping[str, Any]) -> Encoded:
+        """Tokens of an (already transformed) puzzle. ``transform`` names the identity; ``options`` come from the model.
+
+        Never reads ``puzzle.answer``.
+        """
+        ...
+
+    def labels(self, puzzle: Puzzle, encoded: Encoded) -> Tokens:
+        """Target tokens ``int32 [encoded.length]`` for training, ``IGNORE_LABEL`` where no loss is taken."""
+        ...
+
+    def decode(self, tokens: Tokens, encoded: Encoded) -> Grid:
+        """Answer grid of predicted tokens ``int32 [encoded.length]``; a ``(0, 0)`` grid if they hold none."""
+        ...
+
+    def measures(self, puzzle: Puzzle, answer: Grid | None) -> dict[str, float]:
+        """Per-answer measures in [0, 1] for a puzzle with its answer; always has ``exact``."""
+        ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Answers batches step by step. A model that answers at once has ``steps = 1`` and trivial ``select``."""
+
+    spec: ModelSpec
+    steps: int
+    """Supervision steps of its published protocol."""
+    encoding: Mapping[str, Any]
+    """Options it wants the task's ``encode`` to use."""
+
+    def facts(self) -> ModelFacts:
+        """Size, depth and weights of the loaded model."""
+        ...
+
+    def begin(self, batch: Batch) -> Any:
+        """Fresh state for ``batch``: nothing answered yet."""
+        ...
+
+    def step(self, state: Any) -> tuple[Any, Prediction]:
+        """One more supervision step: the new state and the answers of every row."""
+        ...
+
+    def select(self, state: Any, rows: Sequence[int]) -> Any:
+        """The state of the named rows only, in that order (finished puzzles leave the batch)."""
+        ...
+
+    def cost(self, length: int) -> Cost:
+        """Work for one example of ``length`` tokens."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """Everything a model target gets.
+
+    ``weights`` is a safetensors file or ``None`` (untrained or weightless); its sha256 has been checked when it came
+    from a card. ``card`` is the parsed card or an empty mapping. ``device`` is a torch device name already resolved
+    from ``auto``; ``dtype`` one of ``float32``, ``bfloat16``. ``identities`` are the task's names, in table order,
+    for an untrained model that must make a table.
+    """
+
+    spec: ModelSpec
+    task: TaskSpec
+    weights: Path | None = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    identities: tuple[str, ...] = ()

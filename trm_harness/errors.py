@@ -1,0 +1,27 @@
+"""The errors a user may meet. The command line prints their one line and exits with ``exit_code``."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Something the user can mend: the message says what is wrong, where, and what to do, in one line."""
+
+    exit_code = 2
+
+
+class BadInput(HarnessError):
+    """A file, option or value is wrong (exit code 2)."""
+
+
+class UnknownName(HarnessError):
+    """No task, model, trainer, card or run of that name (exit code 2)."""
+
+
+class PluginError(HarnessError):
+    """A plugin broke the rules of registration (exit code 2)."""
+
+
+class CheckFailed(HarnessError):
+    """A check ran and found something wrong (exit code 1)."""
+
+    exit_code = 1
