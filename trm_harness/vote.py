@@ -1,0 +1,63 @@
+"""From many views' answers to a ranked list of candidates. Pure and replayable: the same rows give the same list.
+
+Ranking follows the reference's ARC evaluator (``parity/arc_eval``): number of votes first, then the mean sigmoid of
+the halting logits in float64, both descending; exact ties keep the order in which the answers first appeared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_harness.types import Candidate, Grid
+
+
+def tally(rows: Iterable[tuple[Grid, float]]) -> list[Candidate]:
+    """Ranked candidates of one puzzle from ``(answer, halting logit)`` rows in stream order.
+
+    Answers are ``uint8 [height, width]`` grids in the puzzle's own frame; equal shape and values make one candidate,
+    and an empty ``(0, 0)`` grid is a candidate like any other. Views without an answer are left out by the caller.
+    A NaN logit counts as an unfinished answer (sigmoid 0), so that it can never win a tie.
+    """
+    places: dict[tuple[tuple[int, ...], bytes], int] = {}
+    answers: list[Grid] = []
+    first_seen: list[int] = []
+    index: list[int] = []
+    logits: list[float] = []
+    for position, (answer, logit) in enumerate(rows):
+        grid = np.asarray(answer, dtype=np.uint8)
+        place = places.setdefault((grid.shape, grid.tobytes()), len(answers))
+        if place == len(answers):
+            answers.append(grid)
+            first_seen.append(position)
+        index.append(place)
+        logits.append(logit)
+    votes, halts = _totals(index, logits, len(answers))
+    order = sorted(range(len(answers)), key=lambda place: (-votes[place], -halts[place]))
+    return [Candidate(answers[place], int(votes[place]), float(halts[place]), first_seen[place]) for place in order]
+
+
+def rank_of(candidates: Sequence[Candidate], answer: Grid) -> int | None:
+    """1-based place of ``answer`` among ranked ``candidates``; ``None`` if it is not there."""
+    for place, candidate in enumerate(candidates, start=1):
+        if np.array_equal(candidate.answer, answer):
+            return place
+    return None
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``1 / (1 + exp(-x))`` in float64, elementwise; NaN gives 0."""
+    with np.errstate(over="ignore"):
+        values = 1.0 / (1.0 + np.exp(-np.asarray(logits, dtype=np.float64)))
+    return np.nan_to_num(values, nan=0.0)
+
+
+def _totals(index: list[int], logits: list[float], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Votes and mean sigmoid per candidate."""
+    if not count:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    votes = np.bincount(index, minlength=count)
+    # bincount adds one weight after the other, as the reference does: the sums agree to the last bit.
+    return votes, np.bincount(index, weights=sigmoid(np.asarray(logits)), minlength=count) / votes
