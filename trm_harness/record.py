@@ -1,0 +1,467 @@
+"""The record of a run: what was asked, on what, at what cost, and what came out. The hub of the house.
+
+A run is a folder. ``run.json`` (:class:`RunRecord`) exists from the first second; beside it lie ``plan.json`` (what a
+resume needs), ``journal.jsonl`` (every answer), ``puzzles.csv`` and ``candidates.csv`` (what the answers amount to).
+The line under each field is its description in the JSON Schema and in ``docs/record.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trm_harness.errors import BadInput
+from trm_harness.types import Score
+
+SCHEMA_VERSION = 1
+RECORD_FILE = "run.json"
+PLAN_FILE = "plan.json"
+JOURNAL_FILE = "journal.jsonl"
+PUZZLES_FILE = "puzzles.csv"
+CANDIDATES_FILE = "candidates.csv"
+
+Status = Literal["started", "success", "cancelled", "error"]
+Demonstrations = Literal["inductive", "per-task", "joint", "unknown"]
+
+
+class _Entry(BaseModel):
+    """Immutable, closed to unknown fields, described by the docstrings of its attributes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class TaskEntry(_Entry):
+    """The task and the data behind it."""
+
+    id: str
+    """Name of the task."""
+    version: int
+    """Version of the task's behaviour; scores of different versions do not compare."""
+    title: str = ""
+    """The task in words."""
+    family: str = ""
+    """Family of tasks it belongs to."""
+    split: str
+    """Split that was evaluated."""
+    source: str
+    """Where the puzzles came from."""
+    source_version: str
+    """Version of that source."""
+    data_sha256: str
+    """Hash of the split's puzzles (their content, not the file's bytes)."""
+    split_groups: int
+    """Groups (ARC tasks) in the whole split."""
+    split_puzzles: int
+    """Puzzles (ARC test outputs) in the whole split."""
+    notes: str = ""
+    """What the source says about itself."""
+
+
+class SelectionEntry(_Entry):
+    """The part of the split that was evaluated; every denominator counts within it."""
+
+    groups: int
+    """Groups selected."""
+    puzzles: int
+    """Puzzles selected."""
+    hidden: int = 0
+    """Puzzles selected whose answer is hidden: answered, never scored."""
+    limit: int | None = None
+    """First so many groups only; null for all."""
+    ids: tuple[str, ...] = ()
+    """Group or puzzle ids asked for; empty for all."""
+    sha256: str = ""
+    """Hash of the selected puzzle ids in order: equal hashes can be paired puzzle by puzzle."""
+
+
+class ModelEntry(_Entry):
+    """The model and its weights."""
+
+    id: str
+    """Name of the architecture."""
+    version: int
+    """Version of the model's behaviour."""
+    title: str = ""
+    """The model in words."""
+    family: str = ""
+    """recursive, direct, solver, llm or trivial."""
+    card: str = ""
+    """Zoo card (architecture.tag) of the weights; empty without one."""
+    untrained: bool = False
+    """Whether the weights were drawn at random: a mechanics run, whose scores say nothing of the architecture."""
+    network_parameters: int = 0
+    """Parameters of the network, without the puzzle table."""
+    puzzle_table_parameters: int = 0
+    """Values in the table of puzzle embeddings."""
+    touched_per_puzzle: int = 0
+    """Table values that one puzzle reads."""
+    effective_depth: int = 0
+    """Layers that a token passes through in one supervision step."""
+    weights_sha256: str = ""
+    """Hash of the weights file; empty for none."""
+    weights_source: str = ""
+    """Where the weights came from."""
+    paper: str = ""
+    """Paper that describes the architecture."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Configuration of the loaded model."""
+
+
+class ProtocolEntry(_Entry):
+    """How answers were made and counted."""
+
+    attempts: int
+    """Answers that count for a puzzle (the largest k of pass@k)."""
+    augment: int
+    """Views of each puzzle asked for, the identity included; 1 is a single pass."""
+    views: int
+    """Largest number of views that a puzzle had (a task may have fewer transforms)."""
+    voting_views: int | None = None
+    """Views that voted, where a re-scoring used fewer than were answered; null for all."""
+    steps: int
+    """Supervision steps at most."""
+    halt: Literal["full", "adaptive"]
+    """full: every step is run; adaptive: a puzzle leaves when its halting logit is positive."""
+    restarts: int = 1
+    """Answers per view from different noise; 1 without noise."""
+    noise: float = 0.0
+    """Standard deviation of the noise on the latent state."""
+    device: str = "cpu"
+    """Device asked for, resolved."""
+    dtype: str = "float32"
+    """Number format of the network's arithmetic."""
+    seed: int = 0
+    """Seed of transforms and of the puzzles' own seeds."""
+    batch_size: int | None = None
+    """Puzzles per batch; null where memory and cost decided."""
+    vote: str = "votes, then mean sigmoid of the halting logit; ties keep the order of views"
+    """How candidates were ranked."""
+    rules: tuple[str, ...] = ()
+    """Scoring rules, the headline's first."""
+
+
+class DataUse(_Entry):
+    """One body of puzzles that was trained on."""
+
+    name: str
+    """Name of the data."""
+    version: str = ""
+    """Its version."""
+    sha256: str = ""
+    """Hash of its puzzles, as a task source gives it."""
+    puzzles: int | None = None
+    """Puzzles trained on; null if unknown."""
+    notes: str = ""
+    """What part was used and how."""
+
+
+class TrainingEntry(_Entry):
+    """What the weights were trained on, as their card declares it."""
+
+    demonstrations: Demonstrations = "unknown"
+    """Use of the evaluation tasks' demonstrations: inductive (none), per-task, joint (all at once) or unknown."""
+    data: tuple[DataUse, ...] = ()
+    """Training data."""
+    extra_data: tuple[str, ...] = ()
+    """Data beyond the benchmark's own training set."""
+    checkpoint_choice: str = "unknown"
+    """How the checkpoint was chosen (last step, held-out part, test set)."""
+    notes: str = ""
+    """Anything else a reader of the score must know."""
+
+
+class ScoreEntry(_Entry):
+    """One score with everything needed to read it."""
+
+    name: str
+    """pass@k, or exact where one answer counts."""
+    rule: str
+    """Scoring rule: outputs, tasks, submitted or puzzles."""
+    pooling: Literal["single", "voted"]
+    """single: the identity view alone; voted: all views vote."""
+    k: int
+    """Answers that count."""
+    views: int
+    """Views behind each answer, at most."""
+    value: float
+    """numerator / denominator."""
+    numerator: float
+    """What was got right, in units of the denominator."""
+    denominator: int
+    """What was asked: always within the selection."""
+    unit: str
+    """What the denominator counts."""
+    low: float | None = None
+    """Lower end of the 95 % interval."""
+    high: float | None = None
+    """Upper end of the 95 % interval."""
+    interval_method: str = ""
+    """How the interval was made."""
+
+    @classmethod
+    def of(cls, score: Score, pooling: Literal["single", "voted"], k: int, views: int) -> Self:
+        """The entry of a :class:`~trm_harness.types.Score`."""
+        interval = score.interval
+        return cls(
+            name=score.name,
+            rule=score.rule,
+            pooling=pooling,
+            k=k,
+            views=views,
+            value=score.value,
+            numerator=score.numerator,
+            denominator=score.denominator,
+            unit=score.unit,
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            interval_method=interval.method if interval else "",
+        )
+
+
+class MeasureEntry(_Entry):
+    """Mean of one of the task's measures over the single-pass answers."""
+
+    name: str
+    """Name of the measure (exact, cells, valid ...)."""
+    value: float
+    """Mean over the puzzles; a puzzle without an answer counts as the task says."""
+    n: int
+    """Puzzles in the mean."""
+
+
+class DepthEntry(_Entry):
+    """Single-pass accuracy after each supervision step; a halted puzzle keeps its answer."""
+
+    n: int
+    """Puzzles behind each point."""
+    correct: tuple[int, ...] = ()
+    """Puzzles right after step 1, 2, ..."""
+    accuracy: tuple[float, ...] = ()
+    """correct / n."""
+
+
+class CalibrationBin(_Entry):
+    """Single-pass puzzles whose halting score fell into one tenth of [0, 1]."""
+
+    low: float
+    """Lower end of the bin."""
+    high: float
+    """Upper end of the bin."""
+    n: int
+    """Puzzles in it."""
+    confidence: float
+    """Their mean sigmoid of the last halting logit."""
+    accuracy: float
+    """Share of them that is right."""
+
+
+class HaltingEntry(_Entry):
+    """What the halting head did, over the single-pass answers."""
+
+    n: int
+    """Puzzles counted."""
+    mean_steps: float
+    """Supervision steps run for a puzzle, on average."""
+    share_halted: float
+    """Share whose last halting logit is positive."""
+    calibration: tuple[CalibrationBin, ...] = ()
+    """Halting score against correctness; empty bins are left out."""
+    calibration_error: float | None = None
+    """Mean gap between halting score and accuracy, weighted by bin (expected calibration error)."""
+
+
+class CostEntry(_Entry):
+    """What the run took."""
+
+    flops_per_puzzle: float = 0.0
+    """Floating point operations for one puzzle with all its views and steps (0: not stated by the model)."""
+    seconds: float = 0.0
+    """Seconds spent predicting, over the sessions whose end is known."""
+    puzzles_per_second: float | None = None
+    """Puzzles, with all their views, answered in a second."""
+    answers_per_second: float | None = None
+    """Views answered in a second."""
+    peak_memory_bytes: int = 0
+    """Most memory held: the device's for CUDA, else the process's."""
+    device_name: str = ""
+    """The device by its maker's name."""
+    dollars: float | None = None
+    """Price of the run where it has one."""
+    dollars_basis: str = ""
+    """What the price counts (API calls, machine time)."""
+
+
+class EnvironmentEntry(_Entry):
+    """Where it ran. No host name, no user, no private path."""
+
+    python: str = ""
+    """Python's version."""
+    packages: dict[str, str] = Field(default_factory=dict)
+    """Versions of the packages that matter and of every plugin's distribution."""
+    git_commit: str = ""
+    """Commit of the harness' source tree; empty if it runs from an installed wheel."""
+    git_dirty: bool | None = None
+    """Whether that tree had uncommitted changes; null if unknown."""
+    system: str = ""
+    """Operating system and architecture."""
+    processor: str = ""
+    """CPU by its maker's name."""
+    cores: int = 0
+    """CPU cores usable."""
+    memory_bytes: int = 0
+    """Main memory."""
+    threads: int = 0
+    """Threads the network's arithmetic used on the CPU; 0 if unknown."""
+
+
+class SessionEntry(_Entry):
+    """One sitting of the run: the first, or a resume."""
+
+    started: str
+    """Start, UTC, ISO 8601."""
+    seconds: float | None = None
+    """Seconds spent predicting; null if it was killed."""
+    rows: int | None = None
+    """Answers it added to the journal; null if it was killed."""
+
+
+class ProgressEntry(_Entry):
+    """How far the run got when this file was written."""
+
+    rows: int = 0
+    """Answers (puzzle x view x restart) in the journal."""
+    total: int = 0
+    """Answers that the run will hold."""
+
+
+class RunRecord(_Entry):
+    """A run, from its first second to its scores."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """Version of this schema."""
+    id: str
+    """Name of the run."""
+    status: Status
+    """started (running, or killed), success, cancelled or error."""
+    message: str = ""
+    """One line on why it is not a success."""
+    started: str
+    """Start, UTC, ISO 8601."""
+    finished: str | None = None
+    """End, UTC, ISO 8601; null while it runs."""
+    task: TaskEntry
+    """What was to be solved, and the data behind it."""
+    selection: SelectionEntry
+    """The part of the split that was evaluated."""
+    model: ModelEntry
+    """What solved it."""
+    protocol: ProtocolEntry
+    """How answers were made and counted."""
+    training: TrainingEntry = TrainingEntry()
+    """What the weights were trained on."""
+    headline: ScoreEntry | None = None
+    """The score that ranks this run."""
+    scores: tuple[ScoreEntry, ...] = ()
+    """Every score: each k, each rule, single pass beside voted."""
+    measures: tuple[MeasureEntry, ...] = ()
+    """The task's own measures of the single-pass answers."""
+    depth_curve: DepthEntry | None = None
+    """Single-pass accuracy after each supervision step."""
+    halting: HaltingEntry | None = None
+    """What the halting head did."""
+    cost: CostEntry = CostEntry()
+    """What the run took."""
+    environment: EnvironmentEntry = EnvironmentEntry()
+    """Where it ran."""
+    command: str = ""
+    """The exact command; paths outside the working folder are cut to their last part."""
+    progress: ProgressEntry = ProgressEntry()
+    """How far the run got when this file was written."""
+    sessions: tuple[SessionEntry, ...] = ()
+    """The first sitting and every resume."""
+    notes: tuple[str, ...] = ()
+    """Things a reader should know (a torn line dropped, a re-scoring)."""
+
+    def score(self, name: str, rule: str, pooling: str) -> ScoreEntry | None:
+        """The score of that name, rule and pooling, if the run has it."""
+        keys = (name, rule, pooling)
+        return next((entry for entry in self.scores if (entry.name, entry.rule, entry.pooling) == keys), None)
+
+
+def training_of(card: Mapping[str, Any]) -> TrainingEntry:
+    """The training declaration of a card: its ``training`` table; unknown where it says nothing.
+
+    ``BadInput`` for a declaration that is not in the terms of :class:`TrainingEntry`.
+    """
+    table = {key: value for key, value in dict(card.get("training", {})).items() if key in TrainingEntry.model_fields}
+    try:
+        return TrainingEntry.model_validate(table)
+    except ValidationError as error:
+        raise BadInput(f"the card's training declaration is wrong: {_first(error)}") from None
+
+
+def read(path: Path) -> RunRecord:
+    """The record at ``path``, a run folder or its ``run.json``. ``BadInput`` for anything that is not one."""
+    file = path / RECORD_FILE if path.is_dir() else path
+    data = read_json(file)
+    if "schema_version" not in data:
+        raise BadInput(f"{file} is not a run record: it has no schema_version")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise BadInput(f"{file} has schema version {data['schema_version']}; this program reads {SCHEMA_VERSION}")
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        raise BadInput(f"{file} is not a valid run record: {_first(error)}") from None
+
+
+def write(path: Path, record: RunRecord) -> Path:
+    """Write the record into a run folder (or to a ``.json`` file) so that no reader ever sees half of it."""
+    file = path if path.suffix == ".json" else path / RECORD_FILE
+    return write_text(file, record.model_dump_json(indent=1) + "\n")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in ``file``; ``BadInput`` if it is missing, unreadable or something else."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{file} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file} cannot be read: {error}") from None
+    except json.JSONDecodeError as error:
+        raise BadInput(f"{file} is broken JSON (line {error.lineno}: {error.msg})") from None
+    if not isinstance(data, dict):
+        raise BadInput(f"{file} does not hold a JSON object")
+    return data
+
+
+def write_text(file: Path, text: str) -> Path:
+    """Replace ``file`` by ``text`` in one move, durable before it shows."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInput(f"{file} cannot be written: {error.strerror or error}") from None
+    return file
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of ``run.json``."""
+    return RunRecord.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint of pydantic in one line."""
+    detail = error.errors()[0]
+    place = ".".join(str(part) for part in detail["loc"]) or "the whole"
+    return f"{place}: {detail['msg']}"
