@@ -1,0 +1,76 @@
+"""Manifest of the TRM plugin: the published configurations of "Less is More" (arXiv 2510.04871) and a nano one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trm_harness.hookspecs import hookimpl
+from trm_harness.specs import ModelSpec
+
+PAPER = "https://arxiv.org/abs/2510.04871"
+
+PUBLISHED = {
+    "hidden_size": 512,
+    "heads": 8,
+    "layers": 2,
+    "expansion": 4.0,
+    "h_cycles": 3,
+    "l_cycles": 4,
+    "supervision_steps": 16,
+    "mixer": "attention",
+    "positions": "rope",
+    "prefix": 16,
+    "puzzle_dim": 512,
+}
+
+NANO = PUBLISHED | {
+    "hidden_size": 64,
+    "heads": 4,
+    "h_cycles": 2,
+    "l_cycles": 3,
+    "supervision_steps": 8,
+    "mixer": "mlp",
+    "positions": "none",
+    "prefix": 1,
+    "puzzle_dim": 0,
+}
+
+
+def _spec(name: str, title: str, description: str, config: dict, tasks: tuple[str, ...] = ("*",)) -> ModelSpec:
+    return ModelSpec(
+        id=name,
+        version=1,
+        target="trm_model_trm.model:build",
+        title=title,
+        description=description,
+        family="recursive",
+        tasks=tasks,
+        needs_weights=True,
+        paper=PAPER,
+        config=config,
+    )
+
+
+SPECS = (
+    _spec("trm-7m", "TRM, attention", "Tiny Recursive Model with rotary self-attention, 7M parameters.", PUBLISHED),
+    _spec(
+        "trm-mlp-5m",
+        "TRM, MLP mixer",
+        "Tiny Recursive Model that mixes cells with an MLP; 5M parameters on 9x9 Sudoku, 19M on 30x30 grids.",
+        PUBLISHED | {"mixer": "mlp", "positions": "none", "l_cycles": 6},
+    ),
+    _spec(
+        "trm-7m-learned",
+        "TRM, learned positions",
+        "The attention model with a learned position table in place of rotary positions.",
+        PUBLISHED | {"positions": "learned"},
+    ),
+    _spec("trm-nano", "TRM nano", "A small MLP-mixing TRM that trains in minutes on a CPU.", NANO),
+)
+
+
+@hookimpl
+def register_models(register: Callable[[ModelSpec], None]) -> None:
+    """Declare the TRM family."""
+    for spec in SPECS:
+        register(spec)

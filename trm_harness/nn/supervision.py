@@ -1,0 +1,136 @@
+"""Deep supervision with a carry: rows keep their state between optimizer steps until they halt, then are replaced.
+
+One :func:`supervise` call is one supervision step: replace halted rows, run the network, decide who halts. It is the
+same for every network of the family, which only has to provide the methods of :class:`RecursiveNetwork`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+State = tuple[Tensor, ...]
+"""Recurrent state: one tensor ``[batch, prefix + length, hidden]`` per latent (TRM: answer ``y``, latent ``z``)."""
+
+
+@dataclass
+class Rows:
+    """Training rows. ``tokens``, ``labels``, ``positions`` int64 ``[batch, length]``; ``ids`` int64 ``[batch, k]``."""
+
+    tokens: Tensor
+    labels: Tensor
+    positions: Tensor
+    ids: Tensor
+
+    def replaced(self, mask: Tensor, fresh: Rows) -> Rows:
+        """Rows where bool ``mask [batch]`` is set come from ``fresh``."""
+        pick = mask.unsqueeze(-1)
+        return Rows(*(torch.where(pick, getattr(fresh, f.name), getattr(self, f.name)) for f in fields(self)))
+
+
+@dataclass
+class Carry:
+    """Everything that lives from one supervision step to the next."""
+
+    state: State
+    rows: Rows
+    steps: Tensor
+    halted: Tensor
+
+
+@dataclass
+class StepOutput:
+    """Output of a network's step: new state (detached), cell logits, halting logits ``[batch, 2]``."""
+
+    state: State
+    logits: Tensor
+    halt_logits: Tensor
+
+
+class RecursiveNetwork(Protocol):
+    """What :func:`supervise` and trainers ask of a network."""
+
+    halts_on_continue: bool
+    """Halt when the halting logit beats the continue logit (HRM) instead of zero (TRM)."""
+    bootstraps: bool
+    """Train the continue logit on a bootstrapped target (HRM)."""
+
+    def initial_state(self, batch: int, length: int) -> State:
+        """Starting state for ``batch`` rows of ``length`` cells."""
+        ...
+
+    def forward(self, state: State, rows: Rows, puzzle: Tensor | None) -> StepOutput:
+        """One supervision step. ``puzzle`` float ``[batch, k, dim]`` are the looked-up table rows."""
+        ...
+
+
+def empty_carry(network: Any, rows: Rows) -> Carry:
+    """A carry in which every row counts as halted, so that the first step takes fresh rows and states."""
+    batch, length = rows.tokens.shape
+    steps = torch.zeros(batch, dtype=torch.int32, device=rows.tokens.device)
+    return Carry(network.initial_state(batch, length), rows, steps, torch.ones_like(steps, dtype=torch.bool))
+
+
+def admit(network: Any, carry: Carry, fresh: Rows) -> Carry:
+    """Replace halted rows by fresh ones with a starting state; their step count restarts at 0."""
+    start = network.initial_state(*fresh.tokens.shape)
+    pick = carry.halted.view(-1, 1, 1)
+    state = tuple(torch.where(pick, new, old) for new, old in zip(start, carry.state, strict=True))
+    steps = torch.where(carry.halted, 0, carry.steps)
+    return Carry(state, carry.rows.replaced(carry.halted, fresh), steps, carry.halted)
+
+
+def halting(
+    network: Any, halt_logits: Tensor, steps: Tensor, max_steps: int, training: bool, min_steps: Tensor | None = None
+) -> Tensor:
+    """Who halts after this step, bool ``[batch]``: everybody at ``max_steps``; earlier only in training.
+
+    ``min_steps`` int ``[batch]`` holds rows back (exploration: some rows must think longer than they want to).
+    """
+    done = steps >= max_steps
+    if not training or max_steps <= 1:
+        return done
+    stop, proceed = halt_logits.unbind(-1)
+    done = done | (stop > proceed if network.halts_on_continue else stop > 0)
+    return done if min_steps is None else done & (steps >= min_steps)
+
+
+def exploration(batch: int, probability: float, max_steps: int, generator: torch.Generator) -> Tensor:
+    """``min_steps`` for :func:`halting`: with ``probability`` a row gets a minimum drawn from 2..max_steps, else 0."""
+    explores = torch.rand(batch, generator=generator) < probability
+    minimum = torch.randint(2, max_steps + 1, (batch,), generator=generator)
+    return torch.where(explores, minimum, 0)
+
+
+def supervise(
+    network: Any,
+    carry: Carry,
+    fresh: Rows,
+    puzzle: Any,
+    max_steps: int,
+    training: bool = True,
+    min_steps: Tensor | None = None,
+) -> tuple[Carry, StepOutput, Tensor | None]:
+    """One supervision step: the new carry, the network's output, and HRM's bootstrapped target (else ``None``).
+
+    ``puzzle`` is a function ``ids -> rows`` (a leaf tensor in training, so that its gradient can be read) or
+    ``None`` for networks without a table.
+    """
+    carry = admit(network, carry, fresh)
+    looked_up = None if puzzle is None else puzzle(carry.rows.ids)
+    output = network(carry.state, carry.rows, looked_up)
+    steps = carry.steps + 1
+    halted = halting(network, output.halt_logits, steps, max_steps, training, min_steps)
+    target = None
+    if training and network.bootstraps:
+        target = _bootstrap(network, output.state, carry.rows, looked_up, steps >= max_steps)
+    return Carry(output.state, carry.rows, steps, halted), output, target
+
+
+@torch.no_grad()
+def _bootstrap(network: Any, state: State, rows: Rows, puzzle: Tensor | None, last: Tensor) -> Tensor:
+    stop, proceed = network(state, rows, puzzle).halt_logits.unbind(-1)
+    return torch.sigmoid(torch.where(last, stop, torch.maximum(stop, proceed)))
