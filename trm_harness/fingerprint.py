@@ -1,0 +1,144 @@
+"""Content hashes: of grids, puzzles, data sets and files, and of puzzles up to their symmetries.
+
+The plain hashes change with a single cell; :func:`canonical_fingerprint` stays the same when a puzzle is turned,
+mirrored, recoloured or its demonstrations are shuffled, which is how equal puzzles are found across data sets whose
+names for them differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trm_harness.augment import dihedral
+from trm_harness.errors import BadInput
+from trm_harness.types import Grid, Puzzle
+
+_FREE = 256
+_NO_GRID = b"none"
+
+
+def grid_bytes(grid: Grid) -> bytes:
+    """Height and width in one byte each, then the cells row by row (the byte string the reference hashes).
+
+    ``ValueError`` for a grid that is not 2-D or longer than 255 on a side.
+    """
+    if grid.ndim != 2 or max(grid.shape) > 255:
+        raise ValueError(f"a grid of shape {grid.shape} has no byte form: 2-D, up to 255 on a side")
+    return bytes(grid.shape) + np.asarray(grid, dtype=np.uint8).tobytes()
+
+
+def puzzle_sha256(puzzle: Puzzle) -> str:
+    """Hex sha256 of a puzzle's content: input, answer (or that it is hidden) and demonstrations in their order.
+
+    Names (``id``, ``group``) and ``facts`` stay out of it.
+    """
+    digest = hashlib.sha256()
+    for question, answer in ((puzzle.input, puzzle.answer), *puzzle.demonstrations):
+        for grid in (question, answer):
+            _feed(digest, _NO_GRID if grid is None else grid_bytes(grid))
+    return digest.hexdigest()
+
+
+def dataset_sha256(puzzles: Iterable[Puzzle]) -> str:
+    """Hex sha256 of puzzles in their order: ``id``, ``group`` and content of each."""
+    digest = hashlib.sha256()
+    for puzzle in puzzles:
+        for part in (puzzle.id, puzzle.group, puzzle_sha256(puzzle)):
+            _feed(digest, part.encode())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces. ``BadInput`` if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}): check the path") from error
+
+
+def canonical_fingerprint(puzzle: Puzzle, fixed: Collection[int] = (0,)) -> str:
+    """Hex sha256 that equal puzzles share whatever their orientation, colours and order of demonstrations.
+
+    The 8 dihedral maps and any renaming of symbols act on input, answer and demonstrations together; symbols in
+    ``fixed`` keep their names (0: black in ARC, blank in Sudoku; a maze fixes all of its symbols). Equal puzzles
+    never differ. Different ones could agree only if colour refinement cannot tell their demonstrations apart, such
+    as six demonstrations of one two-colour pattern whose colours link up as one ring of six or two of three.
+    """
+    pairs = ((puzzle.input, puzzle.answer), *puzzle.demonstrations)
+    return hashlib.sha256(min(_oriented_code(pairs, index, fixed) for index in range(8))).hexdigest()
+
+
+def matches(
+    puzzles: Iterable[Puzzle], others: Iterable[Puzzle], fixed: Collection[int] = (0,)
+) -> dict[str, tuple[str, ...]]:
+    """Ids of ``puzzles`` that are in ``others`` up to symmetry, each with the ids it has there."""
+    known: dict[str, list[str]] = defaultdict(list)
+    for other in others:
+        known[canonical_fingerprint(other, fixed)].append(other.id)
+    found = ((puzzle.id, known.get(canonical_fingerprint(puzzle, fixed))) for puzzle in puzzles)
+    return {name: tuple(ids) for name, ids in found if ids}
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """An (input, answer) pair with its free symbols numbered by first appearance; ``symbols`` undoes the numbering."""
+
+    code: bytes
+    symbols: tuple[int, ...]
+
+
+def _feed(digest: hashlib._Hash, part: bytes) -> None:
+    """Add a part and its length, so that parts cannot run into each other."""
+    digest.update(len(part).to_bytes(8, "big"))
+    digest.update(part)
+
+
+def _pattern(pair: tuple[Grid, Grid | None], index: int, fixed: Collection[int], role: bytes) -> _Pattern:
+    """The pair under dihedral map ``index``."""
+    grids = [dihedral(grid, index) for grid in pair if grid is not None]
+    header = role + b"".join(bytes(grid.shape) for grid in grids)
+    cells = np.concatenate([grid.ravel() for grid in grids])
+    values, first = np.unique(cells, return_index=True)
+    names, symbols = np.arange(_FREE, dtype=np.uint16), []
+    for symbol in values[np.argsort(first)].tolist():
+        if symbol not in fixed:
+            names[symbol] = _FREE + len(symbols)
+            symbols.append(symbol)
+    return _Pattern(header + names[cells].tobytes(), tuple(symbols))
+
+
+def _oriented_code(pairs: tuple[tuple[Grid, Grid | None], ...], index: int, fixed: Collection[int]) -> bytes:
+    """Byte string of the pairs in one orientation that does not depend on colours or order of demonstrations.
+
+    Colours get classes that say how they are used; each round tells apart colours whose patterns differ in the
+    classes of the other colours, until nothing new is told apart.
+    """
+    patterns = [_pattern(pair, index, fixed, b"d" if place else b"q") for place, pair in enumerate(pairs)]
+    classes = dict.fromkeys((symbol for pattern in patterns for symbol in pattern.symbols), 0)
+    while True:
+        keys = [(pattern.code, tuple(classes[symbol] for symbol in pattern.symbols)) for pattern in patterns]
+        refined = _refine(patterns, keys, classes)
+        if len(set(refined.values())) == len(set(classes.values())):
+            return b"".join(len(code).to_bytes(4, "big") + code + bytes(used) for code, used in sorted(keys))
+        classes = refined
+
+
+def _refine(
+    patterns: list[_Pattern], keys: list[tuple[bytes, tuple[int, ...]]], classes: dict[int, int]
+) -> dict[int, int]:
+    """One round: a colour's new class is the rank of (old class, where it stands in which patterns)."""
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    uses: dict[int, list[tuple[int, int]]] = {symbol: [] for symbol in classes}
+    for pattern, key in zip(patterns, keys, strict=True):
+        for place, symbol in enumerate(pattern.symbols):
+            uses[symbol].append((ranks[key], place))
+    signatures = {symbol: (classes[symbol], tuple(sorted(used))) for symbol, used in uses.items()}
+    order = {signature: rank for rank, signature in enumerate(sorted(set(signatures.values())))}
+    return {symbol: order[signature] for symbol, signature in signatures.items()}
