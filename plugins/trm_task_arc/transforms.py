@@ -1,0 +1,106 @@
+"""Names of ARC views, and going there and back: ``t<k>|||<perm>``, as the reference names its augmentations.
+
+``k`` is a dihedral map (0-7) and ``perm`` ten digits: colour ``c`` becomes ``perm[c]``. The identity is ``""``.
+Colour 0 stays fixed in every sampled view, as in the reference, though any permutation of the ten can be applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_harness import augment
+from trm_harness.errors import BadInput
+from trm_harness.types import IDENTITY, Grid
+
+SEPARATOR = "|||"
+SAME_COLOURS = "0123456789"
+VIEWS = 8 * 362_880
+"""Distinct views that keep colour 0: 8 dihedral maps x 9! permutations, the identity included."""
+
+_NAME = re.compile(r"t([0-7])\|\|\|(\d{10})")
+
+
+class View(NamedTuple):
+    """A parsed transform: the dihedral map and the colour permutation ``uint8 [10]``."""
+
+    dihedral: int
+    permutation: NDArray[np.uint8]
+
+
+@lru_cache(maxsize=4096)
+def parse(name: str) -> View:
+    """The view called ``name``; ``BadInput`` for anything but ``""`` or ``t<0-7>|||<ten distinct digits>``."""
+    if name == IDENTITY:
+        return View(0, _permutation(SAME_COLOURS))
+    match = _NAME.fullmatch(name)
+    if match is None or len(set(match[2])) != 10:
+        raise BadInput(f"transform {name!r} is malformed: use t<0-7>|||<each digit once>, as in t3|||0213456789")
+    return View(int(match[1]), _permutation(match[2]))
+
+
+def name_of(dihedral: int, permutation: NDArray[np.integer]) -> str:
+    """Name of a view; the identity's is ``""``."""
+    digits = "".join(map(str, permutation))
+    return IDENTITY if dihedral == 0 and digits == SAME_COLOURS else f"t{dihedral}{SEPARATOR}{digits}"
+
+
+def identity_of(task: str, name: str) -> str:
+    """Name of a task seen through a view in a puzzle table: ``<task>`` or ``<task>|||t<k>|||<perm>``."""
+    return f"{task}{SEPARATOR}{name}" if name else task
+
+
+def split_identity(identity: str) -> tuple[str, str]:
+    """Task and view name of an identity: its first field, and its last two (``""`` if there is but one field)."""
+    fields = identity.split(SEPARATOR)
+    return fields[0], SEPARATOR.join(fields[-2:]) if len(fields) > 1 else IDENTITY
+
+
+def apply(grid: Grid, name: str) -> Grid:
+    """``grid [h, w]`` seen through the view called ``name``."""
+    if name == IDENTITY:
+        return grid
+    view = parse(name)
+    return augment.dihedral(augment.permute_symbols(grid, view.permutation), view.dihedral)
+
+
+def invert(grid: Grid, name: str) -> Grid:
+    """The grid that :func:`apply` shows as ``grid``."""
+    if name == IDENTITY:
+        return grid
+    view = parse(name)
+    colours = augment.inverse_permutation(view.permutation)
+    return augment.permute_symbols(augment.inverse_dihedral(grid, view.dihedral), colours)
+
+
+def sample(group: str, count: int, seed: int) -> list[str]:
+    """``count`` distinct view names, the identity first (all :data:`VIEWS` at most).
+
+    The same in every process and on every machine; a smaller ``count`` gives a prefix.
+    """
+    names = {IDENTITY: None}
+    rng = np.random.Generator(np.random.Philox(_seed(group, seed)))
+    while len(names) < min(count, VIEWS):
+        names[random_view(rng)] = None
+    return list(names)[:count]
+
+
+def random_view(rng: np.random.Generator) -> str:
+    """A uniformly drawn view that keeps colour 0; may be the identity."""
+    dihedral = int(rng.integers(8))
+    return name_of(dihedral, np.concatenate([[0], rng.permutation(9) + 1]))
+
+
+def _permutation(digits: str) -> NDArray[np.uint8]:
+    permutation = np.array([int(d) for d in digits], dtype=np.uint8)
+    permutation.setflags(write=False)
+    return permutation
+
+
+def _seed(group: str, seed: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"arc view\n{group}\n{seed}".encode()).digest()[:16], "big")
