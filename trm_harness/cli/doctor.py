@@ -1,0 +1,171 @@
+"""``trm-harness doctor``: does everything this installation needs work here?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from trm_harness.cli.options import echo_json, json_option
+
+SLOW_IMPORT_MS = 50.0
+"""A manifest that takes longer than this to import is worth a warning: it slows every command."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One checked thing: ``status`` is ``ok``, ``warn`` or ``fail``."""
+
+    check: str
+    status: str
+    detail: str
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> int:
+    """Check this installation; exit 1 if something is wrong."""
+    findings = [finding for check in CHECKS for finding in _guarded(check)]
+    broken = sum(finding.status == "fail" for finding in findings)
+    if as_json:
+        echo_json({"ok": not broken, "findings": findings})
+    else:
+        for finding in findings:
+            colour = {"ok": "green", "warn": "yellow", "fail": "red"}[finding.status]
+            click.echo(f"{click.style(finding.status.ljust(4), fg=colour)}  {finding.check}: {finding.detail}")
+        click.echo(f"{broken} of {len(findings)} checks failed" if broken else f"all {len(findings)} checks passed")
+    return int(broken > 0)
+
+
+def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    name = check.__name__.strip("_")
+    try:
+        yield from check()
+    except Exception as error:
+        # A check that cannot even run is a finding like any other; the remaining ones still run.
+        yield Finding(name, "fail", " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _versions() -> Iterator[Finding]:
+    import trm_harness
+    from trm_harness.paths import checkout
+
+    kind = "from a source tree" if checkout() else "from a wheel"
+    yield Finding("trm-harness", "ok", f"{trm_harness.__version__}, {kind}")
+    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _dependencies() -> Iterator[Finding]:
+    """Every distribution that the installed metadata requires, without extras."""
+    import re
+    from importlib import metadata
+
+    for requirement in metadata.requires("trm-harness") or ():
+        if "extra ==" in requirement:
+            continue
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        try:
+            yield Finding(name, "ok", metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "fail", f"not installed: `pip install {requirement!r}`")
+
+
+def _machine() -> Iterator[Finding]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    yield Finding(
+        "machine",
+        "ok",
+        f"{os.cpu_count()} cores, {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free",
+    )
+
+
+def _devices() -> Iterator[Finding]:
+    """Each device that torch offers multiplies a small matrix and must agree with exact arithmetic."""
+    import torch
+
+    names = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    names += ["mps"] if torch.backends.mps.is_available() else []
+    for name in names:
+        matrix = torch.arange(16, dtype=torch.float32, device=name).reshape(4, 4)
+        exact = float((matrix @ matrix).sum()) == 3920.0
+        label = torch.cuda.get_device_name(name) if name.startswith("cuda") else f"torch {torch.__version__}"
+        yield Finding(f"device {name}", "ok" if exact else "fail", label if exact else f"{label} multiplies wrongly")
+
+
+def _plugins() -> Iterator[Finding]:
+    from trm_harness.cli.plugins import survey
+    from trm_harness.plugins import DISABLE
+
+    host, _ = survey()
+    for info in host.plugins:
+        slow = info.import_ms > SLOW_IMPORT_MS
+        status = {"ok": "warn" if slow else "ok", "blocked": "warn", "quarantined": "fail"}[info.status]
+        detail = info.reason or f"{info.distribution} {info.version}, imported in {info.import_ms:.0f} ms"
+        yield Finding(f"plugin {info.name}", status, detail)
+    for name in host.unmatched:
+        yield Finding("plugins", "warn", f"{DISABLE} names {name!r}, which no installed plugin has")
+    if not any(info.in_tree for info in host.plugins):
+        yield Finding("plugins", "fail", "the in-tree plugins are not installed: `pip install -e .`")
+
+
+def _registry() -> Iterator[Finding]:
+    """Names are unique and every target imports."""
+    from trm_harness.errors import PluginError
+    from trm_harness.registry import default
+
+    registry = default()
+    for catalog in (registry.tasks, registry.models, registry.trainers):
+        bad = []
+        for name in catalog.names():
+            try:
+                catalog.resolve(name)
+            except PluginError as error:
+                bad.append(str(error))
+        yield from (Finding(f"{catalog.kind}s", "fail", problem) for problem in bad)
+        if not bad:
+            yield Finding(f"{catalog.kind}s", "ok", f"{len(catalog)} registered, all import")
+
+
+def _folders() -> Iterator[Finding]:
+    """The card and claim folders of every plugin exist and hold something."""
+    from trm_harness.registry import default
+
+    registry = default()
+    for catalog, pattern in ((registry.cards, "*/card.toml"), (registry.claims, "*.csv")):
+        for name in catalog.names():
+            folder = Path(catalog.resolve(name)())
+            count = len(list(folder.glob(pattern)))
+            yield Finding(f"{catalog.kind} {name}", "ok" if count else "fail", f"{count} of {pattern} in {folder}")
+
+
+def _working_folder() -> Iterator[Finding]:
+    here = Path.cwd()
+    writable = os.access(here, os.W_OK)
+    yield Finding("runs folder", "ok" if writable else "warn", f"{here} is {'' if writable else 'not '}writable")
+
+
+def _terminal() -> Iterator[Finding]:
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    utf8 = encoding == "utf8"
+    yield Finding("output encoding", "ok" if utf8 else "warn", encoding or "unknown")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _versions,
+    _dependencies,
+    _machine,
+    _devices,
+    _plugins,
+    _registry,
+    _folders,
+    _working_folder,
+    _terminal,
+)
+"""What ``doctor`` looks at, in order."""

@@ -1,0 +1,142 @@
+"""The main group: verbs are imported when used, plugins' commands join it, and errors are printed in one place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from trm_harness.cli.options import SuggestingGroup
+from trm_harness.errors import HarnessError, PluginError
+
+VERBS = {
+    "eval": ("trm_harness.cli.eval:command", "Answer a task's puzzles with a model and score the answers."),
+    "train": ("trm_harness.cli.train:command", "Train a model on a task."),
+    "tasks": ("trm_harness.cli.tasks:command", "The puzzles: list, show, sample."),
+    "models": ("trm_harness.cli.models:command", "The architectures and solvers: list, show."),
+    "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, verify, path."),
+    "runs": ("trm_harness.cli.runs:command", "Records of finished and unfinished runs: list, show, score, path."),
+    "leaderboard": ("trm_harness.cli.leaderboard:command", "Our records beside the scores others published."),
+    "plugins": ("trm_harness.cli.plugins:command", "Installed plugins and their health: list, show."),
+    "doctor": ("trm_harness.cli.doctor:command", "Check this installation."),
+}
+"""Verb -> (``module:attribute`` of its click command, its one line in ``--help``)."""
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C. Exit code 130, as shells have it."""
+
+    exit_code = 130
+
+
+class MainGroup(SuggestingGroup):
+    """Imports a verb's file when the verb is used and asks plugins for theirs when a name is not one of ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*VERBS, *sorted(self.plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return self.plugin_commands().get(cmd_name)
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs from the table, so that ``--help`` imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+        others = {name: command.get_short_help_str(90) for name, command in self.plugin_commands().items()}
+        if others:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(sorted(others.items()))
+
+    def plugin_commands(self) -> dict[str, click.Command]:
+        """Commands that plugins add. One that claims a verb of ours or of another plugin is quarantined."""
+        from trm_harness.registry import installed
+
+        host = installed()
+        owners: dict[str, str] = dict.fromkeys(VERBS, "trm-harness itself")
+        commands: dict[str, click.Command] = {}
+        for info in host.healthy():
+            scratch = click.Group()
+            with host.isolated(info):
+                host.call(info, "register_commands", cli=scratch)
+                taken = [f"{name!r} by {owners[name]}" for name in scratch.commands if name in owners]
+                if taken:
+                    raise PluginError(f"its commands are taken: {', '.join(taken)}")
+                commands |= scratch.commands
+                owners |= dict.fromkeys(scratch.commands, str(info))
+        return commands
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            # Turned into click's own kind before click sees it, which would print an empty line.
+            raise Interrupted(f"interrupted{': ' if stop.args else ''}{stop}") from stop
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+        """Run and exit: 0 fine, 1 a check or run failed, 2 usage or bad input, 130 interrupted."""
+        extra["standalone_mode"] = False
+        try:
+            outcome = super().main(args, prog_name or "trm-harness", **extra)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                raise
+            sys.exit(_reader_gone())
+        except (HarnessError, click.ClickException, click.Abort) as error:
+            sys.exit(_report(error))
+        sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+@click.command(
+    cls=MainGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=lambda *args: _version(*args))
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Evaluate and train tiny recursive models, and any other solver, on grid puzzles."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of ``trm-harness`` and of ``python -m trm_harness``."""
+    cli.main(args)
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        import trm_harness
+
+        click.echo(f"trm-harness {trm_harness.__version__}")
+        ctx.exit()
+
+
+def _report(error: Exception) -> int:
+    """One line on stderr for an error a user can mend, and its exit code."""
+    if isinstance(error, click.Abort):
+        error = Interrupted("interrupted")
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        click.echo(error.ctx.get_help(), err=True)
+        return 2
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    prefix = "" if isinstance(error, Interrupted) else "error: "
+    click.echo(f"{prefix}{' '.join(message.split())}", err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"hint: `{error.ctx.command_path} --help` shows what it takes", err=True)
+    return error.exit_code
+
+
+def _reader_gone() -> int:
+    """The reader of our output (``| head``) left: not worth a message. Python flushes at exit, so point it nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

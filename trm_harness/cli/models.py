@@ -1,0 +1,73 @@
+"""``trm-harness models``: the architectures, solvers and adapters that plugins register."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trm_harness.cli.options import SuggestingGroup, echo_json, facts, json_option, plain, provenance, table
+
+if TYPE_CHECKING:
+    from trm_harness.registry import Registry
+    from trm_harness.specs import ModelSpec
+
+
+@click.group(cls=SuggestingGroup)
+def command() -> None:
+    """The architectures and solvers: list, show. Trained weights are under `zoo`."""
+
+
+@command.command("list")
+@click.option("--task", default=None, help="Only models that can answer this task.")
+@json_option
+def list_models(task: str | None, as_json: bool) -> None:
+    """List the models that plugins register."""
+    from trm_harness.registry import default
+
+    registry = default()
+    specs = [spec for spec in registry.models if task is None or answers(spec, registry.tasks.spec(task).id)]
+    if as_json:
+        echo_json([_described(registry, spec) for spec in specs])
+        return
+    rows = [
+        (
+            spec.id,
+            spec.version,
+            spec.family,
+            ",".join(spec.tasks),
+            spec.needs_weights,
+            registry.models.owner(spec.id).name,
+            spec.title,
+        )
+        for spec in specs
+    ]
+    click.echo(table(rows, ("MODEL", "VERSION", "FAMILY", "TASKS", "WEIGHTS", "PLUGIN", "TITLE")))
+
+
+@command.command("show")
+@click.argument("model")
+@json_option
+def show_model(model: str, as_json: bool) -> None:
+    """Show MODEL's facts and the tasks it can answer."""
+    from trm_harness.registry import default
+
+    registry = default()
+    spec = registry.models.spec(model)
+    answerable = [name for name in registry.tasks.names() if answers(spec, name)]
+    if as_json:
+        echo_json({**_described(registry, spec), "answers": answerable})
+        return
+    shown = {**plain(spec), "answers": answerable, "plugin": str(registry.models.owner(model))}
+    click.echo(facts(shown))
+
+
+def answers(spec: ModelSpec, task: str) -> bool:
+    """Whether the model declares that it can answer the task of that id."""
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(task, pattern) for pattern in spec.tasks)
+
+
+def _described(registry: Registry, spec: ModelSpec) -> dict[str, Any]:
+    return {**plain(spec), **provenance(registry.models.owner(spec.id))}

@@ -1,0 +1,158 @@
+"""What the verbs share: ``--json``, ``--data``, plain tables, a group that suggests, and grids on a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trm_harness.plugins import PluginInfo, near
+
+json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+data_option: Callable[[Any], Any] = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder or file with the task's own data instead of the bundled one.",
+)
+
+PALETTE = (
+    (20, 20, 20),
+    (0, 116, 217),
+    (255, 65, 54),
+    (46, 204, 64),
+    (255, 220, 0),
+    (170, 170, 170),
+    (240, 18, 190),
+    (255, 133, 27),
+    (127, 219, 255),
+    (135, 12, 37),
+    (255, 255, 255),
+)
+"""Terminal background of symbol 0, 1, ...: ARC's customary colours, and white for a tenth."""
+
+
+class SuggestingGroup(click.Group):
+    """A group whose unknown commands are answered with the nearest known ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            names = self.list_commands(ctx)
+            hint = near(args[0], names) or f": known are {', '.join(names)}"
+            raise click.UsageError(f"unknown command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+def echo_json(value: Any) -> None:
+    """Print ``value`` as JSON: dataclasses, mappings, paths, numpy and pydantic values included, NaN as null."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """``value`` in JSON's own types."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    for convert in ("model_dump", "tolist"):
+        if hasattr(value, convert):
+            return plain(getattr(value, convert)())
+    return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
+
+
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
+    """A plain-text table: columns padded to their widest cell, numbers to the right, two spaces between.
+
+    On a terminal the last column is cut at the edge; elsewhere nothing is.
+    """
+    body = [list(row) for row in rows]
+    numeric = [bool(body) and all(isinstance(row[i], int | float) for row in body) for i in range(len(headers))]
+    cells = [list(headers), *([_cell(value) for value in row] for row in body)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headers))]
+    lines = [
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join(_fitted(lines))
+
+
+def facts(pairs: Mapping[str, Any]) -> str:
+    """``name  value`` lines for a ``show`` verb; empty values are left out."""
+    kept = {name: value for name, value in pairs.items() if value not in ("", None, (), {}, [])}
+    width = max(map(len, kept), default=0)
+    return "\n".join(f"{name.ljust(width)}  {_fact(value)}" for name, value in kept.items())
+
+
+def provenance(owner: PluginInfo) -> dict[str, str]:
+    """The plugin a name came from, as every ``--json`` listing shows it."""
+    return {"plugin": owner.name, "distribution": owner.distribution, "distribution_version": owner.version}
+
+
+def grid_lines(grid: Any) -> list[str]:
+    """One line per row of a grid ``[h, w]``: a coloured two-column cell per symbol, bare digits off a terminal."""
+    if not colours():
+        return ["".join(_symbol(cell) for cell in row) for row in grid.tolist()] or ["(empty)"]
+    return ["".join(_coloured(cell) for cell in row) for row in grid.tolist()] or ["(empty)"]
+
+
+def beside(left: list[str], right: list[str], between: str = "  ->  ") -> list[str]:
+    """Two blocks of lines side by side, aligned at the top; ``left``'s lines are equally wide on screen."""
+    width = max((len(click.unstyle(line)) for line in left), default=0)
+    height = max(len(left), len(right))
+    lefts = left + [" " * width] * (height - len(left))
+    rights = right + [""] * (height - len(right))
+    joints = [between if i == 0 else " " * len(between) for i in range(height)]
+    return ["".join(parts).rstrip() for parts in zip(lefts, joints, rights, strict=True)]
+
+
+def colours() -> bool:
+    """Whether standard output is a terminal that wants colours."""
+    import os
+
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _symbol(cell: int) -> str:
+    return "0123456789abcdefghijklmnopqrstuvwxyz"[cell] if cell < 36 else "?"
+
+
+def _coloured(cell: int) -> str:
+    background = PALETTE[cell % len(PALETTE)]
+    dark = sum(background) < 330
+    return click.style(f"{_symbol(cell)} ", fg="bright_white" if dark else "black", bg=background)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={item}" for name, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else _cell(value)
+
+
+def _fitted(lines: list[str]) -> list[str]:
+    if not sys.stdout.isatty():
+        return lines
+    import shutil
+
+    edge = shutil.get_terminal_size().columns
+    return [line if len(line) <= edge else line[: edge - 1] + "…" for line in lines]

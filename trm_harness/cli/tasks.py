@@ -1,0 +1,124 @@
+"""``trm-harness tasks``: what puzzles there are, where they come from, and what they look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trm_harness.cli.options import (
+    SuggestingGroup,
+    beside,
+    data_option,
+    echo_json,
+    facts,
+    grid_lines,
+    json_option,
+    plain,
+    provenance,
+    table,
+)
+
+if TYPE_CHECKING:
+    from trm_harness.contracts import Task
+    from trm_harness.registry import Registry
+    from trm_harness.specs import TaskSpec
+    from trm_harness.types import Puzzle
+
+
+@click.group(cls=SuggestingGroup)
+def command() -> None:
+    """The puzzles: list, show, sample."""
+
+
+@command.command("list")
+@json_option
+def list_tasks(as_json: bool) -> None:
+    """List the tasks that plugins register."""
+    from trm_harness.registry import default
+
+    registry = default()
+    if as_json:
+        echo_json([_described(registry, spec) for spec in registry.tasks])
+        return
+    rows = [
+        (spec.id, spec.version, spec.headline, ",".join(spec.splits), registry.tasks.owner(spec.id).name, spec.title)
+        for spec in registry.tasks
+    ]
+    click.echo(table(rows, ("TASK", "VERSION", "HEADLINE", "SPLITS", "PLUGIN", "TITLE")))
+
+
+@command.command("show")
+@click.argument("task")
+@data_option
+@json_option
+def show_task(task: str, data: Path | None, as_json: bool) -> None:
+    """Show TASK's facts and, for each split, where its puzzles come from."""
+    from trm_harness.registry import default
+
+    registry = default()
+    spec = registry.tasks.spec(task)
+    loaded = load_task(registry, task, data)
+    sources = {split: loaded.source(split) for split in spec.splits}
+    if as_json:
+        echo_json({**_described(registry, spec), "sources": sources})
+        return
+    shown = plain(spec)
+    shown["plugin"] = str(registry.tasks.owner(task))
+    click.echo(facts(shown))
+    for split, source in sources.items():
+        click.echo(f"\nsplit {split}\n{facts(plain(source))}")
+
+
+@command.command("sample")
+@click.argument("task")
+@click.option("-n", "--n", "count", type=click.IntRange(min=1), default=1, show_default=True, help="How many puzzles.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which ones: the same seed, the same puzzles.")
+@click.option("--split", default=None, help="Which split.  [default: the task's own]")
+@data_option
+@json_option
+def sample_task(task: str, count: int, seed: int, split: str | None, data: Path | None, as_json: bool) -> None:
+    """Print random puzzles of TASK with their answers."""
+    from trm_harness.registry import default
+
+    registry = default()
+    split = checked_split(registry.tasks.spec(task), split)
+    puzzles = _drawn(load_task(registry, task, data), split, count, seed)
+    if as_json:
+        echo_json(puzzles)
+        return
+    click.echo("\n\n".join(_drawing(puzzle) for puzzle in puzzles))
+
+
+def load_task(registry: Registry, name: str, data: Path | None = None) -> Task:
+    """The task object of ``name``, reading ``data`` instead of the bundled puzzles where given."""
+    return registry.tasks.resolve(name)(registry.tasks.spec(name), data)
+
+
+def checked_split(spec: TaskSpec, split: str | None) -> str:
+    """``split``, or the task's default for ``None``. Raises ``UnknownName`` for one the task does not have."""
+    from trm_harness.errors import UnknownName
+
+    if split is None or split in spec.splits:
+        return split or spec.default_split
+    raise UnknownName(f"task {spec.id!r} has no split {split!r}: use {' or '.join(spec.splits)}")
+
+
+def _described(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
+    return {**plain(spec), **provenance(registry.tasks.owner(spec.id))}
+
+
+def _drawn(task: Task, split: str, count: int, seed: int) -> list[Puzzle]:
+    from random import Random
+
+    puzzles = task.puzzles(split)
+    return [puzzles[i] for i in Random(seed).sample(range(len(puzzles)), min(count, len(puzzles)))]
+
+
+def _drawing(puzzle: Puzzle) -> str:
+    lines = [click.style(puzzle.id, bold=True), *(f"{name}: {value}" for name, value in puzzle.facts.items())]
+    for number, (given, wanted) in enumerate(puzzle.demonstrations, 1):
+        lines += [f"demonstration {number}", *beside(grid_lines(given), grid_lines(wanted))]
+    answer = ["?"] if puzzle.answer is None else grid_lines(puzzle.answer)
+    return "\n".join([*lines, "puzzle -> answer", *beside(grid_lines(puzzle.input), answer)])

@@ -1,0 +1,45 @@
+"""Where the folders that travel with the package lie: beside it in a checkout, inside it in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trm_harness.errors import BadInput
+
+PACKAGE = Path(__file__).resolve().parent
+"""Folder of the ``trm_harness`` package."""
+
+
+def zoo() -> Path:
+    """Folder of the shipped zoo cards, ``<arch.tag>/card.toml`` each. Raises ``BadInput`` if it is missing."""
+    return shipped("zoo")
+
+
+def leaderboards() -> Path:
+    """Folder of the shipped leaderboards: ``reported/``, ``records/``, ``RULES.md``."""
+    return shipped("leaderboards")
+
+
+def reported() -> Path:
+    """Folder of the CSV files of scores that others published."""
+    return leaderboards() / "reported"
+
+
+def records() -> Path:
+    """Folder of the records that this project publishes."""
+    return leaderboards() / "records"
+
+
+def checkout() -> Path | None:
+    """Root of the source tree this package runs from, or ``None`` when it was installed from a wheel."""
+    root = PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "plugins").is_dir() else None
+
+
+def shipped(name: str) -> Path:
+    """The shipped folder ``name``. Raises ``BadInput`` when this installation lacks it."""
+    root = checkout()
+    folder = (root or PACKAGE / "_shipped") / name
+    if not folder.is_dir():
+        raise BadInput(f"the shipped folder {name!r} is missing at {folder}: reinstall trm-harness")
+    return folder

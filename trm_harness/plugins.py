@@ -1,0 +1,190 @@
+"""Plugins: found by entry point, isolated from one another, checked, blockable, and attributed to a distribution.
+
+pluggy's own entry-point loader lets an exception from any installed plugin end the program and registers misspelt
+hooks silently. Here a plugin that misbehaves is *quarantined*: one warning line names it, its traceback is kept for
+``trm-harness plugins list``, and everything else works on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from trm_harness import hookspecs
+from trm_harness.errors import PluginError
+
+HOME = "trm-harness"
+"""The distribution whose plugins count as in-tree."""
+
+DISABLE = "TRM_HARNESS_DISABLE"
+"""Environment variable: comma-separated plugin or distribution names to leave out; ``*`` is all third-party ones."""
+
+
+@dataclass(eq=False)
+class PluginInfo:
+    """One plugin and what became of it.
+
+    ``module`` is the entry point's value, ``import_ms`` the wall time of importing it, ``status`` one of ``ok``,
+    ``quarantined``, ``blocked``; ``reason`` is one line and ``traceback`` the whole story of a quarantine.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    in_tree: bool
+    hooks: tuple[str, ...] = ()
+    import_ms: float = 0.0
+    status: str = "ok"
+    reason: str = ""
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin {self.name!r} ({self.distribution} {self.version})"
+
+
+@dataclass(eq=False)
+class PluginHost:
+    """The plugins of this process. ``manager`` holds the healthy ones, ``plugins`` tells about all of them."""
+
+    manager: pluggy.PluginManager
+    plugins: list[PluginInfo] = field(default_factory=list)
+    unmatched: tuple[str, ...] = ()
+    """Names asked to be blocked that no installed plugin has."""
+
+    def healthy(self) -> list[PluginInfo]:
+        """The plugins in use."""
+        return [info for info in self.plugins if info.status == "ok"]
+
+    def find(self, name: str) -> list[PluginInfo]:
+        """All plugins of that name or distribution: two where a name is claimed twice, none where it is unknown."""
+        return [info for info in self.plugins if name in (info.name, info.distribution)]
+
+    def call(self, info: PluginInfo, hook: str, **arguments: Any) -> None:
+        """Call one plugin's implementation of ``hook``, if it has one; what it raises is the caller's affair."""
+        for implementation in getattr(self.manager.hook, hook).get_hookimpls():
+            if implementation.plugin_name == info.name:
+                implementation.function(*(arguments[name] for name in implementation.argnames))
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Tell every plugin that observes ``hook``. One that raises is quarantined and told no more; nothing fails."""
+        for info in self.healthy():
+            with self.isolated(info):
+                self.call(info, hook, **arguments)
+
+    @contextmanager
+    def isolated(self, info: PluginInfo) -> Iterator[None]:
+        """Run a plugin's code: whatever it raises quarantines it, and what it prints cannot spoil ``--json``."""
+        try:
+            with redirect_stdout(sys.stderr):
+                yield
+        except (Exception, SystemExit) as error:
+            self.quarantine(info, error)
+
+    def quarantine(self, info: PluginInfo, error: BaseException) -> None:
+        """Put a plugin out of use, say so in one line on stderr, and keep the traceback."""
+        import logging
+        from traceback import format_exception
+
+        info.status = "quarantined"
+        info.reason = _one_line(error)
+        info.traceback = "".join(format_exception(error))
+        if info.hooks and self.manager.has_plugin(info.name):
+            self.manager.unregister(name=info.name)
+        # logging's last-resort handler puts this on stderr; a program that uses the library can route it elsewhere.
+        logging.getLogger(__name__).warning(
+            "warning: %s is quarantined: %s (see `trm-harness plugins show %s`)", info, info.reason, info.name
+        )
+
+    def admit(self, info: PluginInfo, entry: metadata.EntryPoint) -> None:
+        """Import a plugin, check its hooks and put it to use; on any failure quarantine it."""
+        started = time.perf_counter()
+        with self.isolated(info):
+            if self.manager.has_plugin(info.name):
+                first = self.find(info.name)[0]
+                raise PluginError(f"the name {info.name!r} is taken by {first}: uninstall one, or set {DISABLE}")
+            try:
+                plugin = entry.load()
+            finally:
+                info.import_ms = (time.perf_counter() - started) * 1000
+            hooks = _checked_hooks(self.manager, plugin)
+            self.manager.register(plugin, name=info.name)
+            info.hooks = hooks
+
+
+def load(group: str = hookspecs.PROJECT, disable: str | None = None) -> PluginHost:
+    """Load every installed plugin of the entry-point ``group``; never raises for what a plugin does.
+
+    ``disable`` is a comma-separated list as in ``TRM_HARNESS_DISABLE``, which is read when it is ``None``.
+    """
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    found = sorted(
+        ((_describe(entry), entry) for entry in metadata.entry_points(group=group)),
+        key=lambda pair: (not pair[0].in_tree, pair[0].distribution, pair[0].name),
+    )
+    blocked = _names(os.environ.get(DISABLE, "") if disable is None else disable)
+    known = {name for info, _ in found for name in (info.name, info.distribution)}
+    host = PluginHost(manager, unmatched=tuple(sorted(blocked - known - {"*"})))
+    for info, entry in found:
+        host.plugins.append(info)
+        if blocked & {info.name, info.distribution} or ("*" in blocked and not info.in_tree):
+            info.status, info.reason = "blocked", f"named in {DISABLE}"
+        else:
+            host.admit(info, entry)
+    return host
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """``: did you mean 'a' or 'b'?`` for the known names nearest to ``name``, or ``""`` if none is near."""
+    from difflib import get_close_matches
+
+    folded = {candidate.lower(): candidate for candidate in known}
+    close = get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
+    longer = sorted(candidate for candidate in folded if candidate.startswith(name.lower()))
+    matches = list(dict.fromkeys([*close, *longer]))[:3]
+    return f": did you mean {' or '.join(repr(folded[match]) for match in matches)}?" if matches else ""
+
+
+def _names(listed: str) -> set[str]:
+    return {name.strip() for name in listed.split(",") if name.strip()}
+
+
+def _describe(entry: metadata.EntryPoint) -> PluginInfo:
+    distribution = (entry.dist and entry.dist.name) or "unknown"
+    version = (entry.dist and entry.dist.version) or "unknown"
+    return PluginInfo(entry.name, distribution, version, entry.value, in_tree=distribution == HOME)
+
+
+def _one_line(error: BaseException) -> str:
+    first = next(iter(str(error).strip().splitlines()), "")
+    return first if isinstance(error, PluginError) else f"{type(error).__name__}: {first}".removesuffix(": ")
+
+
+def _checked_hooks(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
+    """Names of the hooks a plugin implements. Raises ``PluginError`` for one that would silently do nothing."""
+    known = {name for name in vars(hookspecs) if hasattr(getattr(hookspecs, name), f"{hookspecs.PROJECT}_spec")}
+    hooks = []
+    for attribute in dir(plugin):
+        marks = manager.parse_hookimpl_opts(plugin, attribute)
+        if marks is None:
+            if attribute in known:
+                raise PluginError(f"{attribute} has no effect: decorate it with @trm_harness.hookimpl")
+            continue
+        hook = marks.get("specname") or attribute
+        if hook in known and (marks.get("wrapper") or marks.get("hookwrapper")):
+            raise PluginError(f"{hook} may not be a wrapper: plugins are called one by one")
+        if hook not in known and not marks.get("optionalhook"):
+            raise PluginError(f"unknown hook {hook!r}{near(hook, known)}")
+        hooks.append(hook)
+    if not hooks:
+        raise PluginError("it implements no hook: decorate register_tasks or another with @trm_harness.hookimpl")
+    return tuple(hooks)
