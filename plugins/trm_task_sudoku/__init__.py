@@ -1,0 +1,52 @@
+"""Sudoku tasks. This manifest only declares them; boards, generators and numpy wait behind the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trm_harness.hookspecs import hookimpl
+from trm_harness.specs import TaskSpec
+
+SPLITS = ("train", "validation", "test")
+
+GENERATED: dict[int, dict[str, Any]] = {
+    4: {"givens": (4, 8), "disjoint_by": "puzzle", "train_size": 1486, "validation_size": 250, "test_size": 500},
+    6: {"givens": (8, 14), "disjoint_by": "puzzle", "train_size": 10_000, "validation_size": 500, "test_size": 500},
+    9: {"givens": (24, 36), "disjoint_by": "solution", "train_size": 10_000, "validation_size": 500, "test_size": 500},
+}
+"""Options by board size.
+
+``givens`` is the range that the number of clues is drawn from, evenly; digging stops early where no further clue can
+go, so low numbers come out less often than even. ``disjoint_by`` says what two splits never share under the
+symmetries of Sudoku: the ``puzzle`` (clues with their digits) or, stronger, the whole ``solution``. 4x4 boards have
+only 2 essentially different solutions and 6x6 boards 49, too few to divide; 9x9 boards have 5.5 thousand million.
+4x4 has 2,236 essentially different puzzles of 4 to 8 clues in all, and the three splits share them out; the larger
+boards' training splits have no end, and ``train_size`` is only how many ``puzzles("train")`` lists.
+"""
+
+
+def _generated(size: int, options: dict[str, Any]) -> TaskSpec:
+    low, high = options["givens"]
+    return TaskSpec(
+        id=f"sudoku-{size}x{size}",
+        version=1,
+        target="trm_task_sudoku.task:generated",
+        title=f"Sudoku {size}x{size}, generated",
+        description=(
+            f"{size}x{size} Sudokus with one solution and {low} to {high} clues; train, validation and test share "
+            f"no {options['disjoint_by']} under the symmetries of Sudoku. Exact match of the whole grid."
+        ),
+        vocab_size=size + 2,
+        seq_len=size * size,
+        splits=SPLITS,
+        family="sudoku",
+        options={"size": size, **options},
+    )
+
+
+@hookimpl
+def register_tasks(register: Callable[[TaskSpec], None]) -> None:
+    """Declare the generated boards."""
+    for size, options in GENERATED.items():
+        register(_generated(size, options))

@@ -1,0 +1,74 @@
+"""Puzzle files: CSV with the columns of Sudoku-Extreme, ``source,question,answer,rating``, ``.`` for a blank."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from trm_harness.errors import BadInput
+from trm_harness.solvers.sudoku import is_solution
+from trm_harness.types import Grid, Puzzle
+
+HEADER = ("source", "question", "answer", "rating")
+
+
+def puzzle(split: str, index: int, question: Grid, answer: Grid, rating: int) -> Puzzle:
+    """Puzzle ``index`` of ``split``, alone in its group; its facts are the rating and the number of clues."""
+    name = f"{split}-{index:06d}"
+    return Puzzle(name, name, question, answer, facts={"rating": rating, "givens": int((question > 0).sum())})
+
+
+def read(path: Path, split: str, size: int) -> list[Puzzle]:
+    """All puzzles of a file; ``BadInput`` names the line that is not a Sudoku of ``size`` with its solution."""
+    try:
+        text = path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"cannot read the puzzles in {path}: {error}; give a CSV file with {','.join(HEADER)}"
+        ) from error
+    rows = list(csv.reader(io.StringIO(text)))
+    if not rows or tuple(rows[0]) != HEADER:
+        raise BadInput(f"{path} does not start with the line {','.join(HEADER)}: add it or give another file")
+    if len(rows) == 1:
+        raise BadInput(f"{path} holds no puzzles: give a file with at least one line below the header")
+    return [_parsed(path, split, size, index, row) for index, row in enumerate(rows[1:])]
+
+
+def write(path: Path, source: str, puzzles: Iterable[Puzzle]) -> None:
+    """Write puzzles (answers included) to ``path``, whole or not at all."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    for item in puzzles:
+        writer.writerow((source, text_of(item.input), text_of(item.answer), item.facts["rating"]))
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(out.getvalue(), encoding="ascii")
+    os.replace(temporary, path)
+
+
+def text_of(grid: Grid) -> str:
+    """Cells row by row, one character each, ``.`` for a blank."""
+    return "".join(map(str, grid.ravel().tolist())).replace("0", ".")
+
+
+def _parsed(path: Path, split: str, size: int, index: int, row: list[str]) -> Puzzle:
+    where = f"{path}, puzzle {index + 1}"
+    if len(row) != len(HEADER) or not row[3].isdecimal():
+        raise BadInput(f"{where}: expected {','.join(HEADER)} with a whole-numbered rating, found {','.join(row)!r}")
+    question, answer = _grid(row[1], size, where), _grid(row[2], size, where)
+    kept = (question == 0) | (question == answer)
+    if not kept.all() or not is_solution(answer):
+        raise BadInput(f"{where}: the answer does not solve the question; correct or remove that line")
+    return puzzle(split, index, question, answer, int(row[3]))
+
+
+def _grid(text: str, size: int, where: str) -> Grid:
+    cells = np.frombuffer(text.replace(".", "0").encode("ascii"), np.uint8) - np.uint8(ord("0"))
+    if cells.size != size * size or (cells > size).any():
+        raise BadInput(f"{where}: {text!r} is not {size * size} cells of 1-{size} and '.'; correct or remove that line")
+    return cells.reshape(size, size)

@@ -1,0 +1,199 @@
+"""The Sudoku task: splits, the reference's encoding, symmetries as transforms, and what a right answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_harness.errors import BadInput
+from trm_harness.fingerprint import dataset_sha256
+from trm_harness.solvers.sudoku import is_solution
+from trm_harness.specs import TaskSpec
+from trm_harness.types import IDENTITY, DataSource, Encoded, Grid, Puzzle, Tokens
+from trm_task_sudoku import files, symmetry
+from trm_task_sudoku.generate import Recipe, draw
+from trm_task_sudoku.training import SudokuTraining
+
+BUNDLED = Path(__file__).parent / "data"
+"""``<task id>/<split>.csv``: the fixed validation and test sets, written by ``python -m trm_task_sudoku.bundle``."""
+
+_DIGIT = 1
+"""Token of digit d is ``d + 1``: 0 is padding and 1 the blank, as in the reference."""
+
+
+def generated(spec: TaskSpec, data: Path | None = None) -> SudokuTask:
+    """The target of ``sudoku-4x4``, ``sudoku-6x6`` and ``sudoku-9x9``.
+
+    With ``data`` the splits come from ``data/<split>.csv`` instead (columns ``source,question,answer,rating``).
+    """
+    if data is None:
+        return GeneratedSudoku(spec)
+    if not data.is_dir():
+        raise BadInput(f"{data} is not a folder: --data takes the folder that holds test.csv (and train.csv, ...)")
+    return SudokuTask(spec, data)
+
+
+class Drawn(Sequence[Puzzle]):
+    """Puzzles made when first looked at and then kept, about 1 KB each."""
+
+    def __init__(self, count: int, make: Callable[[int], Puzzle]) -> None:
+        self._count, self._make = count, make
+        self._kept: dict[int, Puzzle] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Puzzle: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Puzzle]: ...
+    def __getitem__(self, index: int | slice) -> Puzzle | list[Puzzle]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self._count))]
+        place = range(self._count)[index]
+        if place not in self._kept:
+            self._kept[place] = self._make(place)
+        return self._kept[place]
+
+
+class SudokuTask:
+    """Sudokus from ``<folder>/<split>.csv``. Keeps the contract :class:`trm_harness.contracts.Task`."""
+
+    def __init__(self, spec: TaskSpec, folder: Path) -> None:
+        self.spec = spec
+        self.size = int(spec.options["size"])
+        self.folder = folder
+        self._splits: dict[str, Sequence[Puzzle]] = {}
+
+    def puzzles(self, split: str) -> Sequence[Puzzle]:
+        """All puzzles of ``split``, in the order of its file."""
+        if split not in self.spec.splits:
+            raise BadInput(f"{self.spec.id} has no split {split!r}: use one of {', '.join(self.spec.splits)}")
+        if split not in self._splits:
+            self._splits[split] = self._load(split)
+        return self._splits[split]
+
+    def source(self, split: str) -> DataSource:
+        """Where ``split`` is from; ``sha256`` covers every id, question and answer, in order."""
+        puzzles = self.puzzles(split)
+        return self._described(split, dataset_sha256(puzzles), f"{split}.csv")
+
+    def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
+        """``count`` different symmetries, the identity first, at most as many as the board has."""
+        digest = sha256(f"{seed}|{puzzle.group}".encode()).digest()
+        random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        order = symmetry.order(self.size)
+        chosen = {0: None}
+        while len(chosen) < min(count, order):
+            chosen[int(random.integers(order))] = None
+        names = [symmetry.element(self.size, index).name if index else IDENTITY for index in chosen]
+        return names[: max(count, 0)]
+
+    def transform(self, puzzle: Puzzle, name: str) -> Puzzle:
+        """Question and answer seen through the symmetry ``name`` (see :mod:`trm_task_sudoku.symmetry`)."""
+        if name == IDENTITY:
+            return puzzle
+        seen = symmetry.parse(name, self.size)
+        answer = None if puzzle.answer is None else seen.apply(puzzle.answer)
+        return Puzzle(puzzle.id, puzzle.group, seen.apply(puzzle.input), answer, facts=puzzle.facts)
+
+    def invert(self, answer: Grid, name: str) -> Grid:
+        """Undo ``name``; an answer of another shape has no symmetries and comes back as it is."""
+        if name == IDENTITY or answer.shape != (self.size, self.size):
+            return answer
+        return symmetry.parse(name, self.size).undo(answer)
+
+    def encode(self, puzzle: Puzzle, transform: str = IDENTITY, options: Mapping[str, Any] | None = None) -> Encoded:
+        """Cells row by row, digit d as token ``d + 1``; all Sudokus share the identity ``""``. Takes no options."""
+        return Encoded(self._tokens(puzzle.input), layout=(self.size, self.size))
+
+    def labels(self, puzzle: Puzzle, encoded: Encoded) -> Tokens:
+        """The whole answer, clues included: the reference takes the loss on every cell."""
+        if puzzle.answer is None:
+            raise BadInput(f"{puzzle.id} has no answer to train on: use a split with answers")
+        return self._tokens(puzzle.answer)
+
+    def decode(self, tokens: Tokens, encoded: Encoded) -> Grid:
+        """Digits of ``tokens``, 0 where a token is padding or the blank; ``(0, 0)`` if all of them are padding."""
+        if not tokens.any():
+            return np.zeros((0, 0), np.uint8)
+        return np.clip(tokens - _DIGIT, 0, 255).astype(np.uint8).reshape(self.size, self.size)
+
+    def measures(self, puzzle: Puzzle, answer: Grid | None) -> dict[str, float]:
+        """``exact``; ``valid``: a full grid that keeps the rules and the clues; ``cell`` and ``blank``: share of all
+        cells and of the blanks that hold the right digit.
+
+        ``valid`` equals ``exact`` wherever the solution is the only one, as in every generated puzzle.
+        """
+        if puzzle.answer is None:
+            raise BadInput(f"{puzzle.id} has no answer to measure by: use a split with answers")
+        if answer is None or answer.shape != puzzle.answer.shape:
+            return {"exact": 0.0, "valid": 0.0, "cell": 0.0, "blank": 0.0}
+        right, blank = answer == puzzle.answer, puzzle.input == 0
+        valid = bool((answer == puzzle.input)[~blank].all()) and is_solution(answer)
+        shares = {"cell": float(right.mean()), "blank": float(right[blank].mean()) if blank.any() else 1.0}
+        return {"exact": float(right.all()), "valid": float(valid), **shares}
+
+    def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
+        """Endless training batches. ``options``: ``puzzles`` (only the first so many), ``augment`` (default yes)."""
+        puzzles = self.puzzles("train")
+        count = int(options.get("puzzles", len(puzzles)))
+        if not 1 <= count <= len(puzzles):
+            raise BadInput(f"{self.spec.id} cannot train on {count} puzzles: use 1 to {len(puzzles)}")
+        pool = puzzles if count == len(puzzles) else puzzles[:count]
+        return SudokuTraining(pool, self.source("train"), self.size, seed, bool(options.get("augment", True)))
+
+    def _tokens(self, grid: Grid) -> NDArray[np.int32]:
+        if grid.shape != (self.size, self.size):
+            raise BadInput(f"{self.spec.id} takes {self.size}x{self.size} grids, this one has the shape {grid.shape}")
+        return grid.ravel() + np.int32(_DIGIT)
+
+    def _load(self, split: str) -> Sequence[Puzzle]:
+        return files.read(self.folder / f"{split}.csv", split, self.size)
+
+    def _described(self, split: str, content: str, notes: str) -> DataSource:
+        count = len(self.puzzles(split))
+        return DataSource(self.spec.id, str(self.spec.version), content, count, count, notes)
+
+
+class GeneratedSudoku(SudokuTask):
+    """Generated boards: bundled validation and test sets, and training puzzles without end."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec, BUNDLED / spec.id)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How its puzzles are made."""
+        return Recipe.of(self.spec.options)
+
+    def sample(self, seed: int, index: int) -> Puzzle:
+        """Training puzzle ``index`` of the stream ``seed``: any two numbers from 0 on, the same in every process.
+
+        Never a puzzle of validation or test under any symmetry. ``puzzles("train")[i]`` is ``sample(0, i)``.
+        """
+        if seed < 0 or index < 0:
+            raise BadInput(f"there is no training puzzle {index} of stream {seed}: use whole numbers from 0 on")
+        drawn = draw(self.recipe, "train", seed, index)
+        return files.puzzle(
+            "train" if seed == 0 else f"train-{seed}", index, drawn.question, drawn.answer, drawn.rating
+        )
+
+    def source(self, split: str) -> DataSource:
+        """As for files; the endless training split is known by its recipe and first 64 puzzles."""
+        if split != "train":
+            return self._described(split, dataset_sha256(self.puzzles(split)), "generated and bundled")
+        head = dataset_sha256(self.puzzles(split)[:64])
+        content = sha256(f"{self.spec.id}|{self.spec.version}|{dict(self.spec.options)}|{head}".encode()).hexdigest()
+        return self._described(split, content, "generated on demand; sha256 covers the recipe and the first 64 puzzles")
+
+    def _load(self, split: str) -> Sequence[Puzzle]:
+        if split == "train":
+            return Drawn(self.recipe.counts[split], lambda index: self.sample(0, index))
+        return super()._load(split)

@@ -1,0 +1,1 @@
+"""Exact solvers of puzzles: small, plain Python and numpy, shared by task generators and oracle models."""
