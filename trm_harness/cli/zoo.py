@@ -1,0 +1,150 @@
+"""``trm-harness zoo``: trained weights and their cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trm_harness.cli.options import SuggestingGroup, echo_json, facts, json_option, table
+
+if TYPE_CHECKING:
+    from trm_harness.zoo import Card
+
+
+@click.group(cls=SuggestingGroup, name="zoo")
+def command() -> None:
+    """Trained weights and their cards."""
+
+
+@command.command(name="list")
+@click.argument("pattern", default="*")
+@click.option("--task", help="Only cards for this task.")
+@json_option
+def list_cards(pattern: str, task: str | None, as_json: bool) -> None:
+    """List cards; PATTERN is a glob such as 'trm-7m.*'. A star marks the card that its model takes for the task."""
+    from fnmatch import fnmatchcase
+
+    from trm_harness.registry import default
+    from trm_harness.zoo import best, cards
+
+    registry = default()
+    if task is not None:
+        registry.tasks.spec(task)
+    everything = cards(registry)
+    chosen = [card for name, card in everything.items() if fnmatchcase(name, pattern) and task in (None, card.task)]
+    defaults = {card.name for card in chosen if best(everything.values(), card.architecture, card.task) is card}
+    if as_json:
+        echo_json([card.mapping() | {"default": card.name in defaults} for card in chosen])
+    elif chosen:
+        headers = ("CARD", "TASK", "NETWORK", "PUZZLE TABLE", "SCORE", "DEMONSTRATIONS", "STATUS")
+        click.echo(table([_row(card, card.name in defaults) for card in chosen], headers))
+    else:
+        click.echo("no card fits")
+
+
+@command.command()
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """Show one card in full."""
+    from trm_harness.zoo import named
+
+    card = named(name)
+    if as_json:
+        echo_json(card.mapping())
+    else:
+        click.echo(facts(_facts(card)))
+
+
+@command.command()
+@click.argument("name")
+def path(name: str) -> None:
+    """Print the path of a card's weights, after checking their sha256."""
+    from trm_harness.zoo import named, weights_path
+
+    click.echo(weights_path(named(name)))
+
+
+@command.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@json_option
+def verify(names: tuple[str, ...], as_json: bool) -> None:
+    """Check weights against their cards: sha256, file layout, and card, architecture and configuration inside.
+
+    Without NAME every card is checked. Exit code 1 if anything differs.
+    """
+    from trm_harness.errors import CheckFailed
+    from trm_harness.registry import default
+    from trm_harness.zoo import cards, named
+    from trm_harness.zoo import verify as verify_card
+
+    chosen = [named(name) for name in names] or list(cards(default()).values())
+    results = {card.name: verify_card(card) for card in chosen}
+    if as_json:
+        echo_json(results)
+    else:
+        for name, checks in results.items():
+            for check in checks:
+                click.echo(f"{'ok    ' if check.passed else 'FAILED'}  {name}  {check.what}: {check.detail}")
+    failed = [name for name, checks in results.items() if not all(check.passed for check in checks)]
+    if failed:
+        raise CheckFailed(f"{len(failed)} of {len(results)} cards do not match their weights: {', '.join(failed)}")
+
+
+def _row(card: Card, is_default: bool) -> list[Any]:
+    size = card.parameters
+    return [
+        f"{card.name}{' *' if is_default else ''}",
+        card.task,
+        f"{size.network:,}",
+        f"{size.puzzle_table:,}",
+        _score(card),
+        card.training.demonstrations,
+        card.status,
+    ]
+
+
+def _score(card: Card) -> str:
+    expected = card.expected
+    return f"{expected.metric} {100 * expected.value:.1f} % of {expected.n}" if expected else "not known"
+
+
+def _facts(card: Card) -> dict[str, Any]:
+    """The lines of ``show``."""
+    training, source, size, expected = card.training, card.source, card.parameters, card.expected
+    interval = f" (95 % interval {100 * expected.low:.1f} to {100 * expected.high:.1f})" if expected else ""
+    lines: dict[str, Any] = {
+        "name": card.name,
+        "description": card.description,
+        "status": card.status,
+        "architecture": card.architecture,
+        "task": f"{card.task} (version {card.task_version})",
+        "expected": f"{_score(card)}{interval}",
+        "record": expected.record if expected else "",
+        "network": f"{size.network:,} parameters",
+        "puzzle table": f"{size.puzzle_table:,} values, {size.touched_per_puzzle:,} touched per puzzle",
+        "effective depth": card.effective_depth,
+        "config": card.config,
+        "encoding": card.encoding,
+        "demonstrations": training.demonstrations,
+    }
+    for data in training.data:
+        count = f", {data.puzzles:,} puzzles" if data.puzzles is not None else ""
+        lines[f"trained on {data.name}"] = f"{data.version or 'version not stated'}{count}, sha256 {data.sha256[:12]}"
+    return lines | {
+        "extra data": training.extra_data,
+        "checkpoint": training.checkpoint_choice,
+        "recipe": training.recipe,
+        "hardware": training.hardware,
+        "seconds": training.seconds,
+        "steps": training.steps,
+        "seed": training.seed,
+        "notes": training.notes,
+        "license": card.license,
+        "authors": card.authors,
+        "paper": card.paper,
+        "weights": source.file or f"{source.hub}@{source.revision[:12]}: {source.filename}",
+        "sha256": card.sha256,
+        "golden outputs": card.golden,
+    }

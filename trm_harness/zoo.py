@@ -1,0 +1,403 @@
+"""The zoo: cards of trained weights. Find them, check them, and hand out weights whose sha256 is the card's.
+
+A card is ``<folder>/<architecture.tag>/card.toml``; ``zoo/README.md`` documents its keys. Reading cards imports
+neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import re
+import tomllib
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+
+from trm_harness.errors import BadInput, PluginError, UnknownName
+
+if TYPE_CHECKING:
+    from trm_harness.registry import Registry
+
+CARD_FILE = "card.toml"
+STATUSES = ("trained", "unverified")
+DEMONSTRATIONS = ("joint", "per-task", "inductive", "unknown")
+CACHE_VARIABLE = "TRM_HARNESS_CACHE"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HEADER_LIMIT = 100_000_000
+_DTYPE_BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F16": 16, "BF16": 16, "U16": 16, "I16": 16}
+_DTYPE_BITS |= {"F32": 32, "U32": 32, "I32": 32, "F64": 64, "U64": 64, "I64": 64}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Values of the network, of its whole puzzle table, and those of the table that one puzzle touches."""
+
+    network: int
+    puzzle_table: int
+    touched_per_puzzle: int
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One body of puzzles that was trained on; ``sha256`` is the content hash that a task's source gives."""
+
+    name: str
+    version: str = ""
+    sha256: str = ""
+    puzzles: int | None = None
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights came about. ``demonstrations``: were the evaluation tasks' own demonstrations trained on?"""
+
+    demonstrations: str
+    checkpoint_choice: str
+    data: tuple[TrainingData, ...]
+    extra_data: tuple[str, ...] = ()
+    recipe: str = ""
+    hardware: str = ""
+    seconds: float | None = None
+    steps: int | None = None
+    seed: int | None = None
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights are: ``file`` beside the card, or ``filename`` of repository ``hub`` at commit ``revision``."""
+
+    file: str = ""
+    hub: str = ""
+    revision: str = ""
+    filename: str = ""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The score a run of these weights gave: ``value`` of ``metric`` (0-1) over ``n``, with its 95 % interval."""
+
+    metric: str
+    value: float
+    n: int
+    low: float
+    high: float
+    record: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card as it stands in ``card.toml``; ``folder`` is where it lies."""
+
+    name: str
+    architecture: str
+    task: str
+    task_version: int
+    status: str
+    description: str
+    effective_depth: int
+    license: str
+    authors: tuple[str, ...]
+    paper: str
+    sha256: str
+    parameters: Size
+    config: Mapping[str, Any]
+    training: Training
+    source: Source
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+    expected: Expected | None = None
+    golden: str = ""
+    folder: Path = field(default=Path(), metadata={"outside": True})
+
+    def mapping(self) -> dict[str, Any]:
+        """The card as nested dictionaries, for a model's request, a record or JSON; without ``folder``."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if name != "folder"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that ``verify`` looked at."""
+
+    what: str
+    passed: bool
+    detail: str
+
+
+def read_card(file: Path) -> Card:
+    """The card in ``file``. ``BadInput`` names the file and the key that is unknown, missing or wrong."""
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{file}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{file}: is not TOML ({error})") from None
+    card = dataclasses.replace(_build(Card, raw, str(file)), folder=file.parent)
+    for key, complaint in _complaints(card):
+        raise BadInput(f"{file}: {key}: {complaint}")
+    return card
+
+
+def cards(registry: Registry) -> dict[str, Card]:
+    """Every card of every registered folder by name, sorted.
+
+    ``BadInput`` for a broken card; ``PluginError`` when two folders hold one name.
+    """
+    found: dict[str, Card] = {}
+    for spec in registry.cards:
+        folder = Path(registry.cards.resolve(spec.id)())
+        for file in sorted(folder.glob(f"*/{CARD_FILE}")):
+            card = read_card(file)
+            if card.name in found:
+                raise PluginError(f"card {card.name!r} is in two folders: {found[card.name].folder} and {card.folder}")
+            found[card.name] = card
+    return dict(sorted(found.items()))
+
+
+def find(name: str, task_id: str, registry: Registry | None = None) -> Card | None:
+    """The card called ``name``, else the best card of architecture ``name`` for the task; ``None`` if there is none.
+
+    A card's own name wins whatever its task is: the caller judges whether the two fit.
+    """
+    from trm_harness.registry import default
+
+    known = cards(registry or default())
+    return known.get(name) or best(known.values(), name, task_id)
+
+
+def named(name: str, registry: Registry | None = None) -> Card:
+    """The card called ``name``. ``UnknownName`` with the nearest known ones."""
+    from trm_harness.plugins import near
+    from trm_harness.registry import default
+
+    known = cards(registry or default())
+    if name not in known:
+        hint = near(name, known) or ": `trm-harness zoo list` shows the known ones"
+        raise UnknownName(f"unknown card {name!r}{hint}")
+    return known[name]
+
+
+def best(known: Iterable[Card], architecture: str, task_id: str) -> Card | None:
+    """The default card of an architecture for a task: highest expected value, then first by name."""
+    fitting = [card for card in known if (card.architecture, card.task) == (architecture, task_id)]
+    return min(fitting, key=lambda card: (-(card.expected.value if card.expected else -1.0), card.name), default=None)
+
+
+def weights_path(card: Card) -> Path:
+    """The card's weights file, its sha256 just checked. ``BadInput`` if it is missing, cut short or another file."""
+    from trm_harness.fingerprint import file_sha256
+
+    path = _location(card)
+    if not path.is_file():
+        raise BadInput(_absence(card, path))
+    found = file_sha256(path)
+    if found != card.sha256:
+        raise BadInput(
+            f"{path}: sha256 is {found[:12]}..., card {card.name} says {card.sha256[:12]}...: "
+            "the file is damaged or not the card's; get it again"
+        )
+    return path
+
+
+def verify(card: Card) -> list[Check]:
+    """Hash of the weights, form of the safetensors file, and whether its metadata tells the same as the card."""
+    try:
+        path = weights_path(card)
+    except BadInput as error:
+        return [Check("sha256", False, str(error))]
+    checks = [Check("sha256", True, f"{path.name} is {card.sha256[:12]}...")]
+    try:
+        metadata = safetensors_metadata(path)
+    except BadInput as error:
+        return [*checks, Check("safetensors", False, str(error))]
+    checks += [Check("safetensors", True, "header and data fit the file"), *_metadata_checks(card, metadata)]
+    if card.golden:
+        checks.append(Check("golden", (card.folder / card.golden).is_file(), f"{card.golden} beside the card"))
+    return checks
+
+
+def cache_folder() -> Path:
+    """Folder for downloaded weights: ``$TRM_HARNESS_CACHE``, else ``trm-harness`` in the user's cache folder."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm-harness"
+
+
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """The ``__metadata__`` strings of a safetensors file, whose whole layout is checked first, without loading it.
+
+    ``BadInput`` if the file is missing, cut short, no safetensors file or has tensors that do not tile its data.
+    """
+    header, data_size = _header(path)
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise BadInput(f"{path}: the safetensors metadata is not a table of strings: the file is damaged")
+    end = 0
+    for name, begin, stop in sorted(_extents(path, header), key=lambda extent: extent[1:]):
+        if begin != end:
+            raise BadInput(f"{path}: tensor {name!r} starts at byte {begin}, not {end}: the file is damaged")
+        end = stop
+    if end != data_size:
+        state = "cut short" if end > data_size else "too long"
+        raise BadInput(f"{path}: {state}: its tensors take {end} bytes, the file has {data_size}; get it again")
+    return metadata
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """Header of a safetensors file and the number of bytes behind it."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or length > min(_HEADER_LIMIT, size - 8):
+                raise BadInput(f"{path}: is cut short or no safetensors file ({size} bytes); get it again")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}): check the path") from None
+    except (ValueError, RecursionError):
+        raise BadInput(f"{path}: its safetensors header is not JSON: the file is damaged; get it again") from None
+    if not isinstance(header, dict):
+        raise BadInput(f"{path}: its safetensors header is not a table: the file is damaged; get it again")
+    return header, size - 8 - length
+
+
+def _extents(path: Path, header: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """(name, first byte, end) of every tensor, after checking that shape and dtype take that many bytes."""
+    for name, entry in header.items():
+        try:
+            (begin, end), bits = entry["data_offsets"], _DTYPE_BITS[entry["dtype"]]
+            fits = 0 <= begin <= end and all(side >= 0 for side in entry["shape"])
+            fits = fits and (end - begin) * 8 == math.prod(entry["shape"]) * bits
+        except (KeyError, TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise BadInput(f"{path}: the entry of tensor {name!r} makes no sense: the file is damaged; get it again")
+        yield name, begin, end
+
+
+def _location(card: Card) -> Path:
+    """Where the weights should lie; downloaded ones are kept under their hash."""
+    if card.source.file:
+        return card.folder / card.source.file
+    return cache_folder() / "weights" / f"{card.sha256}.safetensors"
+
+
+def _absence(card: Card, path: Path) -> str:
+    """What to do when the weights are not there."""
+    if card.source.file:
+        return f"{path}: the weights of card {card.name} are missing: restore the file beside its card"
+    source = card.source
+    return (
+        f"the weights of card {card.name} are not on this machine: download {source.filename!r} of the hub repository "
+        f"{source.hub!r} at revision {source.revision[:12]} and save it as {path}"
+    )
+
+
+def _metadata_checks(card: Card, metadata: Mapping[str, str]) -> Iterator[Check]:
+    """Card name, architecture and configuration as the weights file tells them."""
+    name, architecture = metadata.get("card", ""), metadata.get("architecture", "")
+    yield Check("card", name == card.name, f"the file says {name!r}, the card is {card.name!r}")
+    # A file may name the model family ("trm") whose variants ("trm-7m") differ in configuration only.
+    same = architecture == card.architecture or (architecture and card.architecture.startswith(f"{architecture}-"))
+    yield Check("architecture", bool(same), f"the file says {architecture!r}, the card {card.architecture!r}")
+    try:
+        config = json.loads(metadata.get("config", "null"))
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        yield Check("config", False, "the file has no configuration in its metadata")
+        return
+    wrong = [key for key, value in card.config.items() if key not in config or config[key] != value]
+    told = ", ".join(f"{key} = {config.get(key)!r}, the card says {card.config[key]!r}" for key in wrong)
+    yield Check("config", not wrong, f"the file has {told}" if wrong else f"{len(card.config)} settings agree")
+
+
+def _build(kind: type, raw: Mapping[str, Any], where: str, prefix: str = "") -> Any:
+    """An instance of the dataclass ``kind`` from a TOML table; ``where`` and ``prefix`` name the place in messages."""
+    known = {item.name: item for item in dataclasses.fields(kind) if not item.metadata.get("outside")}
+    for key in raw:
+        if key not in known:
+            raise BadInput(f"{where}: unknown key {prefix + key!r}: known here are {', '.join(known)}")
+    for name, item in known.items():
+        if name not in raw and item.default is item.default_factory is dataclasses.MISSING:
+            raise BadInput(f"{where}: key {prefix + name!r} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{key: _convert(value, hints[key], where, prefix + key) for key, value in raw.items()})
+
+
+def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
+    """A TOML value as the annotation ``hint`` wants it."""
+    if isinstance(hint, types.UnionType):
+        hint = next(choice for choice in get_args(hint) if choice is not types.NoneType)
+    origin = get_origin(hint)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_convert(item, get_args(hint)[0], where, f"{key}[{place}]") for place, item in enumerate(value))
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, where, f"{key}.")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    plain = {tuple: list, Mapping: dict}.get(origin, hint)
+    if dataclasses.is_dataclass(plain) or not isinstance(value, plain) or (isinstance(value, bool) and plain is int):
+        wanted = {list: "a list", dict: "a table", str: "a string", int: "a whole number", float: "a number"}
+        raise BadInput(f"{where}: key {key!r} must be {wanted.get(plain, 'a table')}, not {value!r}")
+    return value
+
+
+def _complaints(card: Card) -> Iterator[tuple[str, str]]:
+    """What is wrong with a card whose types are right: (key, what is wrong)."""
+    if card.name != card.folder.name:
+        yield "name", f"is {card.name!r} but the folder is called {card.folder.name!r}"
+    if not card.name.startswith(f"{card.architecture}.") or card.name == f"{card.architecture}.":
+        yield "name", f"{card.name!r} is not architecture.tag with architecture {card.architecture!r}"
+    if card.status not in STATUSES:
+        yield "status", f"{card.status!r} is not one of {', '.join(STATUSES)}"
+    if not _SHA256.fullmatch(card.sha256):
+        yield "sha256", "must be the 64 lower-case hex digits of the weights file's sha256"
+    if card.golden and not _is_file_name(card.golden):
+        yield "golden", f"{card.golden!r} must be the name of a file beside the card"
+    if min(dataclasses.astuple(card.parameters)) < 0:
+        yield "parameters", "cannot be negative"
+    yield from _source_complaints(card.source)
+    yield from _training_complaints(card)
+    yield from _expected_complaints(card)
+
+
+def _source_complaints(source: Source) -> Iterator[tuple[str, str]]:
+    hub = (source.hub, source.revision, source.filename)
+    if bool(source.file) == any(hub):
+        yield "source", "give either 'file' or all of 'hub', 'revision' and 'filename'"
+    elif source.file and not _is_file_name(source.file):
+        yield "source.file", f"{source.file!r} must be the name of a file beside the card"
+    elif not source.file and not (source.hub and source.filename and _COMMIT.fullmatch(source.revision)):
+        yield "source.revision", "a hub source needs 'hub', 'filename' and a 40-digit commit as 'revision'"
+
+
+def _training_complaints(card: Card) -> Iterator[tuple[str, str]]:
+    if card.training.demonstrations not in DEMONSTRATIONS:
+        yield "training.demonstrations", f"{card.training.demonstrations!r} is not one of {', '.join(DEMONSTRATIONS)}"
+    for place, data in enumerate(card.training.data):
+        if not _SHA256.fullmatch(data.sha256) and (data.sha256 or card.status == "trained"):
+            yield f"training.data[{place}].sha256", "must be 64 lower-case hex digits (a trained card states them)"
+
+
+def _expected_complaints(card: Card) -> Iterator[tuple[str, str]]:
+    expected = card.expected
+    if expected is None:
+        if card.status == "trained":
+            yield "expected", "a trained card states the score its weights gave (else its status is 'unverified')"
+    elif not 0 <= expected.low <= expected.value <= expected.high <= 1:
+        yield "expected", f"needs 0 <= low <= value <= high <= 1, not {expected.low}, {expected.value}, {expected.high}"
+    elif expected.n < 1:
+        yield "expected.n", "a score is over at least one puzzle"
+
+
+def _is_file_name(text: str) -> bool:
+    """Whether ``text`` names a file in the same folder and cannot lead out of it."""
+    return text not in (".", "..") and not set(text) & set("/\\:\0")
