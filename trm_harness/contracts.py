@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trm_harness.specs import ModelSpec, TaskSpec
 from trm_harness.types import (
     Batch,
@@ -101,6 +104,51 @@ class Model(Protocol):
 
     def cost(self, length: int) -> Cost:
         """Work for one example of ``length`` tokens."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Training examples of one length: ``tokens``, ``labels``, ``positions`` ``int32 [size, length]``."""
+
+    tokens: Tokens
+    labels: Tokens
+    positions: Tokens
+    identities: tuple[str, ...]
+
+
+@runtime_checkable
+class TrainingSource(Protocol):
+    """Endless training examples of a task; stateless, so that a run resumes from a counter alone.
+
+    A task that can be trained on has ``training_source(seed, encoding, options) -> TrainingSource``.
+    """
+
+    buckets: Mapping[str, float]
+    """Name of each group of examples of one length, and its share of the draws (sums to 1)."""
+    identities: tuple[str, ...]
+    """Puzzle identities (tasks, for a factored table) the examples may carry, in table order."""
+    declaration: Mapping[str, Any]
+    """What is trained on, for the record: ``data`` (name, sha256, count), ``transduction``."""
+
+    def draw(self, bucket: str, index: int, size: int) -> TrainingRows:
+        """The ``index``-th draw of ``size`` examples from ``bucket``: depends on (seed, bucket, index, size) alone."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A model that torch trainers can train: besides :class:`Model`, its network and how to save it."""
+
+    network: Any
+    """``torch.nn.Module`` that keeps :class:`trm_harness.nn.supervision.RecursiveNetwork`."""
+
+    def identity_rows(self, identities: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of the puzzle table, ``int64 [size, k]``."""
+        ...
+
+    def save(self, path: Path, card: str, dtype: str = "float32") -> None:
+        """Write the network's current weights as safetensors, through a temporary name."""
         ...
 
 

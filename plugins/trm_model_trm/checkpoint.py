@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from trm_harness.environment import source_tree
 from trm_harness.errors import BadInput
 from trm_model_trm.network import TRM, TRMConfig
 
@@ -76,29 +77,39 @@ def to_reference(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def save_weights(
-    path: Path, network: TRM, names: tuple[str, ...], card: str, commit: str, extra: Mapping[str, str] | None = None
+    path: Path,
+    network: TRM,
+    names: tuple[str, ...],
+    card: str,
+    dtype: torch.dtype = torch.float32,
+    encoding: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``network`` (in the dtype its tensors have) to ``path`` through a temporary name.
+    """Write ``network`` with tensors of ``dtype`` to ``path`` through a temporary name.
 
-    ``names`` are the puzzle identities of the table's rows; ``card`` the zoo name or ``""``.
+    ``names`` are the puzzle identities of the table's rows; ``card`` the zoo name or ``""``; ``encoding`` the options
+    the weights were trained with.
     """
     metadata = {
         "format": FORMAT,
         "architecture": ARCHITECTURE,
         "card": card,
         "config": json.dumps(network.config.as_dict(), sort_keys=True),
+        "encoding": json.dumps(dict(encoding or {}), sort_keys=True),
         "identities": json.dumps(list(names)),
-        "commit": commit,
-        **(extra or {}),
+        "commit": source_tree()[0],
     }
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in network.state_dict().items()}
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(save(tensors, metadata=metadata))
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(save(tensors, metadata=metadata))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInput(f"{path}: cannot be written ({error.strerror}): choose another place") from error
 
 
-def read_config(path: Path) -> tuple[TRMConfig, tuple[str, ...]]:
-    """Configuration and identity names of a weights file. ``BadInput`` if it is not one of ours."""
+def read_config(path: Path) -> tuple[TRMConfig, tuple[str, ...], dict[str, Any]]:
+    """Configuration, identity names and encoding options of a weights file. ``BadInput`` if it is not one of ours."""
     from trm_harness.zoo import safetensors_metadata
 
     metadata = safetensors_metadata(path)
@@ -110,23 +121,24 @@ def read_config(path: Path) -> tuple[TRMConfig, tuple[str, ...]]:
     try:
         config = TRMConfig.from_mapping(json.loads(metadata["config"]))
         names = tuple(json.loads(metadata["identities"]))
+        encoding = dict(json.loads(metadata.get("encoding", "{}")))
     except (KeyError, ValueError, TypeError) as error:
         raise BadInput(f"{path.name}: its metadata is broken ({error}): get the file again") from error
-    return config, names
+    return config, names, encoding
 
 
-def load_weights(path: Path, dtype: torch.dtype = torch.float32) -> tuple[TRM, tuple[str, ...]]:
-    """The network of a weights file, computing in ``dtype``; its parameters are float32 or as stored if ``dtype`` is
-    lower, the puzzle table and the starting states float32 always. ``BadInput`` for broken or foreign files.
+def load_weights(path: Path, dtype: torch.dtype = torch.float32) -> tuple[TRM, tuple[str, ...], dict[str, Any]]:
+    """The network of a weights file (parameters in float32, computing in ``dtype``), its identity names and encoding
+    options. ``BadInput`` for broken or foreign files.
     """
-    config, names = read_config(path)
+    config, names, encoding = read_config(path)
     network = TRM(config, dtype)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path.name}: cannot be read ({error}): the file is damaged, get it again") from error
     load_state(network, tensors, path.name)
-    return network, names
+    return network, names, encoding
 
 
 def load_state(network: TRM, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -141,8 +153,3 @@ def load_state(network: TRM, tensors: Mapping[str, Tensor], where: str) -> None:
                 f"{where}: tensor {name!r} is {list(value.shape)} but the configuration needs {list(own[name].shape)}"
             )
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
-
-
-def state_summary(network: TRM) -> dict[str, Any]:
-    """Names and shapes, for messages and tests."""
-    return {name: list(value.shape) for name, value in network.state_dict().items()}

@@ -62,7 +62,16 @@ class TRMConfig:
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        counts = ("vocab_size", "seq_len", "hidden_size", "heads", "layers", "h_cycles", "l_cycles", "supervision_steps")
+        counts = (
+            "vocab_size",
+            "seq_len",
+            "hidden_size",
+            "heads",
+            "layers",
+            "h_cycles",
+            "l_cycles",
+            "supervision_steps",
+        )
         for name in counts:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
                 raise BadInput(f"TRM config: {name} is {getattr(self, name)!r}: it must be a whole number above 0")
@@ -107,7 +116,10 @@ class TRMConfig:
 
 
 class TRM(nn.Module):
-    """The network. State is ``(y, z)``, each ``[batch, prefix + length, hidden]`` in the compute dtype."""
+    """The network. State is ``(y, z)``, each ``[batch, prefix + length, hidden]`` in the compute dtype.
+
+    ``cycles`` are the rounds and latent updates in use: the configuration's, unless a recipe thinks less early on.
+    """
 
     halts_on_continue = False
     bootstraps = False
@@ -115,6 +127,7 @@ class TRM(nn.Module):
     def __init__(self, config: TRMConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.config, self.dtype = config, dtype
+        self.cycles = (config.h_cycles, config.l_cycles)
         self.frame = Frame(
             FrameConfig(
                 vocab_size=config.vocab_size,
@@ -159,14 +172,14 @@ class TRM(nn.Module):
     def refine(self, state: State, x: Tensor, rope: Rope | None) -> State:
         """One round: ``l_cycles`` updates of the latent given input and answer, then one of the answer."""
         y, z = state
-        for _ in range(self.config.l_cycles):
+        for _ in range(self.cycles[1]):
             z = self.core(z, y + x, rope)
         return self.core(y, z, rope), z
 
     def step(self, state: State, x: Tensor, rope: Rope | None) -> StepOutput:
         """One supervision step: all rounds but the last without gradients."""
         with torch.no_grad():
-            for _ in range(self.config.h_cycles - 1):
+            for _ in range(self.cycles[0] - 1):
                 state = self.refine(state, x, rope)
         y, z = self.refine(state, x, rope)
         logits, halt_logits = self.frame.read(y)

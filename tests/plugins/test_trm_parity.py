@@ -167,7 +167,9 @@ class Training:
         self.carry, out, _ = supervise(
             self.network, self.carry, rows, self.lookup, self.case.arch["halt_max_steps"], training=True
         )
-        loss = supervision_loss(out.logits, out.halt_logits, self.carry.rows.labels, self.carry.halted, self.carry.steps)
+        loss = supervision_loss(
+            out.logits, out.halt_logits, self.carry.rows.labels, self.carry.halted, self.carry.steps
+        )
         (loss.total / rows.tokens.shape[0]).backward()
         return out, loss
 

@@ -31,7 +31,9 @@ class AdamATan2(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         if lr < 0 or weight_decay < 0 or not all(0 <= beta < 1 for beta in betas):
-            raise BadInput(f"AdamATan2: lr {lr}, betas {betas}, weight_decay {weight_decay}: need >= 0 and betas in [0,1)")
+            raise BadInput(
+                f"AdamATan2: lr {lr}, betas {betas}, weight_decay {weight_decay}: need >= 0 and betas in [0,1)"
+            )
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
