@@ -148,9 +148,9 @@ def near(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     folded = {candidate.lower(): candidate for candidate in known}
+    longer = sorted(candidate for candidate in folded if name and candidate.startswith(name.lower()))
     close = get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
-    longer = sorted(candidate for candidate in folded if candidate.startswith(name.lower()))
-    matches = list(dict.fromkeys([*close, *longer]))[:3]
+    matches = list(dict.fromkeys([*longer, *close]))[:3]
     return f": did you mean {' or '.join(repr(folded[match]) for match in matches)}?" if matches else ""
 
 

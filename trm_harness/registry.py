@@ -127,7 +127,7 @@ class Registry:
     def from_host(cls, host: PluginHost) -> Registry:
         """Ask every healthy plugin what it has. Raises ``PluginError`` when two claim one name."""
         entries = collect(host)
-        out_of_use = tuple(f"{info.name}, {info.status}" for info in host.plugins if info.status != "ok")
+        out_of_use = tuple(f"{info.name} {info.status}" for info in host.plugins if info.status != "ok")
         catalogs = [Catalog(kind, [entry for entry in entries if entry.kind == kind], out_of_use) for kind in KINDS]
         return cls(host, *catalogs)
 
