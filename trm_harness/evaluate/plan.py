@@ -1,0 +1,262 @@
+"""What to ask of a model, in what order and in which batches. Everything here is fixed before the first answer.
+
+The order of answers depends on the plan alone: first every puzzle as it stands, then puzzle by puzzle its other
+views, cut into windows of a fixed number of views. A window is encoded when its turn comes, its views are sorted by
+length (longest first, so that a run that does not fit fails at once) and batched with others of their length. So
+memory does not grow with the number of puzzles, and the journal is always a prefix of one known sequence: to resume
+is to count its lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from trm_harness.contracts import Model, Task
+from trm_harness.errors import BadInput, PluginError
+from trm_harness.scoring import RULES
+from trm_harness.types import IDENTITY, Batch, Encoded, Puzzle
+
+HALTS = ("full", "adaptive")
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """The user's choices.
+
+    ``limit`` counts groups (ARC tasks), ``puzzles`` holds group or puzzle ids, ``augment`` is the number of views per
+    puzzle with the identity among them (1: a single pass). ``attempts`` and ``steps`` default to the task's and the
+    model's own, ``batch_size`` to what memory and cost allow. ``noise`` is reserved: only 0 is accepted.
+    """
+
+    split: str
+    limit: int | None = None
+    puzzles: tuple[str, ...] = ()
+    seed: int = 0
+    augment: int = 1
+    attempts: int | None = None
+    steps: int | None = None
+    halt: str = "full"
+    restarts: int = 1
+    noise: float = 0.0
+    batch_size: int | None = None
+
+    def check(self, task: Task) -> None:
+        """``BadInput`` for the first choice that cannot be met."""
+        spec = task.spec
+        if self.split not in spec.splits:
+            raise BadInput(f"task {spec.id} has no split '{self.split}': use {' or '.join(spec.splits)}")
+        for name in ("limit", "augment", "attempts", "steps", "restarts", "batch_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadInput(f"{name.replace('_', '-')} must be at least 1, not {value}")
+        if self.halt not in HALTS:
+            raise BadInput(f"halt '{self.halt}' does not exist: use {' or '.join(HALTS)}")
+        if self.noise:
+            raise BadInput("noise at inference is not available: use 0")
+        if self.seed < 0:
+            raise BadInput(f"seed must not be negative: {self.seed}")
+        unknown = [rule for rule in spec.rules if rule not in RULES]
+        if unknown:
+            raise BadInput(f"task {spec.id} names a scoring rule that does not exist: {unknown[0]}")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one batch may take: bytes of memory, floating point operations (seconds of work), and puzzles."""
+
+    memory: float
+    flops: float
+    puzzles: int
+
+    def batch_size(self, model: Model, length: int, steps: int) -> int:
+        """Puzzles of ``length`` tokens in a batch."""
+        cost = model.cost(length)
+        work = cost.flops_per_step * steps
+        fits = [self.puzzles]
+        fits += [int(self.memory / cost.bytes_per_example)] if cost.bytes_per_example > 0 else []
+        fits += [int(self.flops / work)] if work > 0 else []
+        return max(1, min(fits))
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The puzzles that take part, by their place in the split."""
+
+    puzzles: Sequence[Puzzle]
+    indices: Sequence[int]
+    groups: int
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Iterator[Puzzle]:
+        return (self.puzzles[index] for index in self.indices)
+
+    def __getitem__(self, place: int) -> Puzzle:
+        return self.puzzles[self.indices[place]]
+
+    def sha256(self) -> str:
+        """Hash of the ids in order."""
+        digest = hashlib.sha256()
+        for puzzle in self:
+            digest.update(f"{puzzle.id}\n".encode())
+        return digest.hexdigest()
+
+
+class Item(NamedTuple):
+    """One thing to answer: the puzzle at ``place`` of the selection, seen through ``transform``."""
+
+    place: int
+    view: int
+    transform: str
+    restart: int
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """An item as the model gets it: the transformed puzzle without its answer, and its encoding."""
+
+    item: Item
+    puzzle: Puzzle
+    encoded: Encoded
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """The whole sequence of items. ``views`` is one number for all puzzles, or one per place of the selection."""
+
+    task: Task
+    selection: Selection
+    plan: InferencePlan
+    views: int | tuple[int, ...]
+    window: int
+    budget: Budget
+
+    @property
+    def total(self) -> int:
+        """Number of items."""
+        views = self.views * len(self.selection) if isinstance(self.views, int) else sum(self.views)
+        return views * self.plan.restarts
+
+    def views_of(self, place: int) -> int:
+        """Number of views of a puzzle."""
+        return self.views if isinstance(self.views, int) else self.views[place]
+
+    def batches(self, model: Model, steps: int, done: int = 0) -> Iterator[tuple[int, list[Asked]]]:
+        """``(items before it, batch)`` for every batch that holds items past the first ``done``."""
+        items, start = iter(self._items()), 0
+        while window := list(islice(items, self.window)):
+            if start + len(window) > done:
+                yield from self._window(window, start, model, steps, done)
+            start += len(window)
+
+    def _window(
+        self, items: list[Item], start: int, model: Model, steps: int, done: int
+    ) -> Iterator[tuple[int, list[Asked]]]:
+        for batch in batch_up([self._ask(item, model) for item in items], self._size(model, steps)):
+            if start + len(batch) > done:
+                yield start, batch
+            start += len(batch)
+
+    def _size(self, model: Model, steps: int) -> Callable[[int], int]:
+        fixed = self.plan.batch_size
+        return (lambda length: fixed) if fixed else (lambda length: self.budget.batch_size(model, length, steps))
+
+    def _items(self) -> Iterator[Item]:
+        """Every puzzle as it stands, then the other views puzzle by puzzle."""
+        restarts = range(self.plan.restarts)
+        yield from (Item(place, 0, IDENTITY, restart) for place in range(len(self.selection)) for restart in restarts)
+        for place, puzzle in enumerate(self.selection):
+            if self.views_of(place) > 1:
+                names = enumerate(views_of(self.task, self.plan, puzzle))
+                yield from (Item(place, view, name, restart) for view, name in names if view for restart in restarts)
+
+    def _ask(self, item: Item, model: Model) -> Asked:
+        bare = self.selection[item.place].without_answer()
+        seen = self.task.transform(bare, item.transform) if item.transform else bare
+        encoded = self.task.encode(seen, item.transform, model.encoding)
+        return Asked(item, seen, encoded, item_seed(self.plan.seed, bare.id, item.view, item.restart))
+
+
+def batch_up(asked: Sequence[Asked], size: Callable[[int], int]) -> Iterator[list[Asked]]:
+    """Batches of equal length, longest first; ``size(length)`` is their most."""
+    lengths: dict[int, list[Asked]] = {}
+    for one in asked:
+        lengths.setdefault(one.encoded.length, []).append(one)
+    for length in sorted(lengths, reverse=True):
+        alike, most = lengths[length], size(length)
+        yield from (alike[start : start + most] for start in range(0, len(alike), most))
+
+
+def to_batch(asked: Sequence[Asked]) -> Batch:
+    """The batch as a model reads it."""
+    length = asked[0].encoded.length
+    plain = np.arange(length, dtype=np.int32)
+    encodings = [one.encoded for one in asked]
+    return Batch(
+        puzzles=tuple(one.puzzle for one in asked),
+        tokens=np.stack([encoded.tokens for encoded in encodings]).astype(np.int32, copy=False),
+        positions=np.stack([plain if encoded.positions is None else encoded.positions for encoded in encodings]),
+        identities=tuple(encoded.identity for encoded in encodings),
+        seeds=np.array([one.seed for one in asked], dtype=np.uint64),
+    )
+
+
+def item_seed(seed: int, puzzle: str, view: int, restart: int) -> int:
+    """The 64-bit seed of one answer; the batch it travels in has no say."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{puzzle}\n{view}\n{restart}".encode()).digest()[:8], "big")
+
+
+def select(task: Task, plan: InferencePlan) -> Selection:
+    """The puzzles of ``plan``; ``BadInput`` for an id that the split does not have, or an empty split."""
+    puzzles = task.puzzles(plan.split)
+    wanted, seen = set(plan.puzzles), set()
+    groups: dict[str, None] = {}
+    indices: list[int] = []
+    for index, puzzle in enumerate(puzzles):
+        named = wanted & {puzzle.id, puzzle.group}
+        if wanted and not named:
+            continue
+        seen |= named
+        if puzzle.group in groups or plan.limit is None or len(groups) < plan.limit:
+            groups[puzzle.group] = None
+            indices.append(index)
+    _refuse_unknown(wanted - seen, puzzles, task.spec.id, plan.split)
+    if not indices:
+        raise BadInput(f"split '{plan.split}' of task {task.spec.id} holds no puzzles")
+    return Selection(puzzles, range(len(indices)) if len(indices) == len(puzzles) else indices, len(groups))
+
+
+def count_views(task: Task, selection: Selection, plan: InferencePlan) -> int | tuple[int, ...]:
+    """Views per puzzle: one number if all have as many, as they have unless a puzzle runs out of transforms."""
+    if plan.augment == 1:
+        return 1
+    counts = tuple(len(views_of(task, plan, puzzle)) for puzzle in selection)
+    return counts[0] if len(set(counts)) == 1 else counts
+
+
+def views_of(task: Task, plan: InferencePlan, puzzle: Puzzle) -> list[str]:
+    """Names of the puzzle's transforms; ``PluginError`` if they repeat or do not begin with the identity."""
+    names = task.transforms(puzzle, plan.augment, plan.seed)
+    if not names or names[0] != IDENTITY or len(set(names)) != len(names):
+        raise PluginError(f"task {task.spec.id}: transforms of {puzzle.id} repeat or do not begin with the identity")
+    return names
+
+
+def _refuse_unknown(unknown: Iterable[str], puzzles: Sequence[Puzzle], task: str, split: str) -> None:
+    """``BadInput`` with the nearest known ids."""
+    name = min(unknown, default=None)
+    if name is None:
+        return
+    known = {name for puzzle in islice(puzzles, 50_000) for name in (puzzle.id, puzzle.group)}
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"`trm-harness tasks sample {task}` shows some"
+    raise BadInput(f"task {task} has no puzzle or group '{name}' in split '{split}': {hint}")

@@ -1,0 +1,388 @@
+"""The one loop: evaluate, resume, rescore. Takes resolved objects and never looks a name up."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from trm_harness import environment
+from trm_harness.contracts import Model, Task
+from trm_harness.errors import BadInput
+from trm_harness.evaluate.interrupt import Interrupt
+from trm_harness.evaluate.observe import Observers
+from trm_harness.evaluate.plan import Asked, InferencePlan, Selection, Work, select
+from trm_harness.evaluate.results import Assessment, assess, headline
+from trm_harness.evaluate.steps import predict
+from trm_harness.evaluate.stored import StoredPlan
+from trm_harness.journal import Journal, Row, recover, scan
+from trm_harness.record import (
+    JOURNAL_FILE,
+    CostEntry,
+    ModelEntry,
+    ProgressEntry,
+    ProtocolEntry,
+    RunRecord,
+    SelectionEntry,
+    SessionEntry,
+    TaskEntry,
+    read,
+    training_of,
+    write,
+)
+
+Progress = Callable[[float, int], None]
+"""Told ``(answers done, answers in all)``; a batch under way counts by its steps."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What surrounds a run and goes into its record.
+
+    ``card`` is the weights' zoo card as a mapping (its ``training`` table is the declaration), ``command`` the exact
+    command, ``launch`` what the caller needs to make task and model again, ``distributions`` the plugins' packages.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float32"
+    card_name: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    untrained: bool = False
+    command: str = ""
+    launch: Mapping[str, Any] = field(default_factory=dict)
+    distributions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told of a run: plugins' hooks (a pluggy relay), a progress display, and a place for messages."""
+
+    hooks: Any = None
+    progress: Progress = lambda done, total: None
+    say: Callable[[str], None] = lambda message: None
+
+
+def evaluate(
+    task: Task,
+    model: Model,
+    plan: InferencePlan,
+    out: Path,
+    setting: Setting | None = None,
+    watchers: Watchers | None = None,
+) -> RunRecord:
+    """Answer, journal, vote and score; the record and its files lie in the new folder ``out``.
+
+    The record's status is ``success``, or ``cancelled`` after Ctrl-C. ``BadInput`` before anything is written if the
+    plan cannot be met or ``out`` is not a new, writable folder; any other exception is recorded and raised again.
+    """
+    setting, watchers = setting or Setting(), watchers or Watchers()
+    plan.check(task)
+    selection = select(task, plan)
+    memory = environment.free_memory(setting.device)
+    stored = StoredPlan.make(task, model, plan, selection, memory, setting.device, setting.launch)
+    record = _first_record(out.name, task, model, selection, stored, setting)
+    _make_folder(out)
+    with _locked(out):
+        stored.save(out)
+        (out / JOURNAL_FILE).touch()
+        return _Run(out, stored, stored.work(task, selection), model, watchers).go(record, done=0)
+
+
+def resume(folder: Path, task: Task, model: Model, watchers: Watchers | None = None) -> RunRecord:
+    """Finish the interrupted run in ``folder``, with the result that an uninterrupted one has.
+
+    A torn last line of the journal is cut off and said so. ``BadInput`` if the run is finished, is being written by
+    another process, has a damaged journal, or if task, data, model or weights are not those of its beginning.
+    """
+    watchers = watchers or Watchers()
+    record, stored = read(folder), StoredPlan.load(folder)
+    if record.status == "success":
+        raise BadInput(f"run {record.id} is finished: nothing is left to resume")
+    selection = stored.check_task(task)
+    stored.check_model(model)
+    with _locked(folder):
+        done, dropped = recover(folder / JOURNAL_FILE)
+        work = stored.work(task, selection)
+        if done > work.total:
+            raise BadInput(f"{folder / JOURNAL_FILE} holds {done} rows, the run only {work.total}: it is not its own")
+        if dropped:
+            note = f"dropped a torn last line of {dropped} bytes from the journal"
+            watchers.say(note)
+            record = record.model_copy(update={"notes": (*record.notes, note)})
+        return _Run(folder, stored, work, model, watchers).go(record, done)
+
+
+def rescore(folder: Path, task: Task, attempts: int | None = None, views: int | None = None) -> RunRecord:
+    """The record with everything right of the journal computed anew, without the model; nothing is written.
+
+    ``attempts`` counts another number of answers, ``views`` lets only the first so many views vote. ``BadInput`` for
+    an unfinished, torn or damaged journal, and if the task or its data changed.
+    """
+    for name, value in (("attempts", attempts), ("views", views)):
+        if value is not None and value < 1:
+            raise BadInput(f"{name} must be at least 1, not {value}")
+    record, stored = read(folder), StoredPlan.load(folder)
+    work = stored.work(task, stored.check_task(task))
+    voting = None if views is None or views >= record.protocol.views else views
+    protocol = {"attempts": attempts or record.protocol.attempts, "voting_views": voting}
+    record = record.model_copy(update={"protocol": record.protocol.model_copy(update=protocol)})
+    return record.model_copy(update=_findings(task, assess(work, scan(folder / JOURNAL_FILE), voting), record))
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A run under way in its folder."""
+
+    folder: Path
+    stored: StoredPlan
+    work: Work
+    model: Model
+    watchers: Watchers
+
+    def go(self, record: RunRecord, done: int) -> RunRecord:
+        """Predict what is missing after the first ``done`` rows, score, and close the record."""
+        sitting = SessionEntry(started=_now())
+        record = self._write(
+            record.model_copy(
+                update={
+                    "status": "started",
+                    "message": "",
+                    "finished": None,
+                    "sessions": (*record.sessions, sitting),
+                    "progress": ProgressEntry(rows=done, total=self.work.total),
+                }
+            )
+        )
+        view, observers = record.model_copy(deep=True), Observers(self.watchers.hooks)
+        observers.tell("run_started", run=view)
+        clock = _Clock(done)
+        try:
+            self._predict(clock, lambda rows: observers.tell("batch_predicted", run=view, batch=rows))
+            whole = clock.rows == self.work.total
+            record = self._scored(record, clock) if whole else self._closed(record, clock, "cancelled")
+        except KeyboardInterrupt:
+            record = self._closed(record, clock, "cancelled")
+        except BaseException as error:
+            message = " ".join(f"{type(error).__name__}: {error}".split())
+            record = self._closed(record, clock, "error", message)
+            raise
+        finally:
+            observers.tell("run_finished", run=view, record=record.model_copy(deep=True))
+        return record
+
+    def _predict(self, clock: _Clock, tell: Callable[[Any], None]) -> None:
+        """Answer batch after batch; a row is in the journal before the next batch begins."""
+        batches = self.work.batches(self.model, self.stored.steps, clock.rows)
+        self.watchers.progress(clock.rows, self.work.total)
+        with Journal(self.folder / JOURNAL_FILE) as journal, Interrupt(self.watchers.say) as interrupt:
+            for before, batch in batches:
+                # A batch that was cut short is answered again whole, so that its numbers are the same.
+                rows = self._answer(before, batch)[max(0, clock.rows - before) :]
+                journal.append(rows)
+                clock.rows += len(rows)
+                self.watchers.progress(clock.rows, self.work.total)
+                tell(tuple(rows))
+                if interrupt.asked:
+                    return
+
+    def _answer(self, before: int, batch: list[Asked]) -> list[Row]:
+        """The rows of one batch, with progress step by step."""
+        shares = [0.0]
+
+        def tick(share: float) -> None:
+            shares.append(share)
+            self.watchers.progress(before + sum(shares) * len(batch), self.work.total)
+
+        return predict(self.work.task, self.model, batch, self.stored.steps, self.stored.plan.halt, tick)
+
+    def _scored(self, record: RunRecord, clock: _Clock) -> RunRecord:
+        """The successful record, written beside its tables."""
+        assessment = assess(self.work, scan(self.folder / JOURNAL_FILE), out=self.folder)
+        findings = _findings(self.work.task, assessment, record)
+        closed = self._sat(record.model_copy(update=findings), clock)
+        work = sum(self.model.cost(length).flops_per_step * steps for length, steps in assessment.work.items())
+        cost = closed.cost.model_copy(update={"flops_per_puzzle": work / record.selection.puzzles})
+        return self._write(closed.model_copy(update={"status": "success", "cost": cost}))
+
+    def _closed(self, record: RunRecord, clock: _Clock, status: str, message: str = "") -> RunRecord:
+        """The record of a run that stopped before its end."""
+        message = message or f"stopped with {clock.rows} of {self.work.total} answers"
+        return self._write(self._sat(record, clock).model_copy(update={"status": status, "message": message}))
+
+    def _sat(self, record: RunRecord, clock: _Clock) -> RunRecord:
+        """The record with this sitting's end, and with what all sittings cost."""
+        sitting = record.sessions[-1].model_copy(update={"seconds": clock.seconds(), "rows": clock.added()})
+        sessions = (*record.sessions[:-1], sitting)
+        seconds = sum(session.seconds or 0.0 for session in sessions)
+        rate = sum(session.rows or 0 for session in sessions) / seconds if seconds else None
+        device = record.protocol.device
+        cost = record.cost.model_copy(
+            update={
+                "seconds": seconds,
+                "answers_per_second": rate,
+                "puzzles_per_second": rate and rate * record.selection.puzzles / self.work.total,
+                "peak_memory_bytes": max(record.cost.peak_memory_bytes, environment.peak_memory(device)),
+            }
+        )
+        progress = ProgressEntry(rows=clock.rows, total=self.work.total)
+        update = {"finished": _now(), "sessions": sessions, "cost": cost, "progress": progress}
+        return record.model_copy(update=update)
+
+    def _write(self, record: RunRecord) -> RunRecord:
+        write(self.folder, record)
+        return record
+
+
+@dataclass
+class _Clock:
+    """Seconds and rows of a sitting."""
+
+    rows: int
+    """Rows in the journal."""
+
+    def __post_init__(self) -> None:
+        self._before, self._began = self.rows, time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds since the sitting began."""
+        return time.monotonic() - self._began
+
+    def added(self) -> int:
+        """Rows that the sitting added."""
+        return self.rows - self._before
+
+
+def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any]:
+    """The fields of a record that come from the journal."""
+    protocol = record.protocol
+    scores = found.scores(task.spec, protocol.attempts, protocol.voting_views or protocol.views)
+    return {
+        "scores": scores,
+        "headline": headline(task.spec, scores),
+        "measures": found.means(),
+        "depth_curve": found.depth(),
+        "halting": found.halting(),
+    }
+
+
+def _first_record(
+    name: str, task: Task, model: Model, selection: Selection, stored: StoredPlan, setting: Setting
+) -> RunRecord:
+    """The record of a run that has not answered anything yet."""
+    now = _now()
+    return RunRecord(
+        id=name,
+        status="started",
+        started=now,
+        task=_task_entry(task, stored.plan.split),
+        selection=SelectionEntry(
+            groups=selection.groups,
+            puzzles=len(selection),
+            hidden=sum(puzzle.answer is None for puzzle in selection),
+            limit=stored.plan.limit,
+            ids=stored.plan.puzzles,
+            sha256=stored.selection_sha256,
+        ),
+        model=_model_entry(model, setting),
+        protocol=_protocol_entry(task, stored, setting),
+        training=training_of(setting.card),
+        cost=CostEntry(device_name=environment.device_name(setting.device)),
+        environment=environment.snapshot(setting.distributions),
+        command=setting.command,
+    )
+
+
+def _task_entry(task: Task, split: str) -> TaskEntry:
+    """The task and the source of its split."""
+    spec, source = task.spec, task.source(split)
+    return TaskEntry(
+        id=spec.id,
+        version=spec.version,
+        title=spec.title,
+        family=spec.family,
+        split=split,
+        source=source.name,
+        source_version=source.version,
+        data_sha256=source.sha256,
+        split_groups=source.n_groups,
+        split_puzzles=source.n_puzzles,
+        notes=source.notes,
+    )
+
+
+def _model_entry(model: Model, setting: Setting) -> ModelEntry:
+    """The model, its size and its weights."""
+    spec, facts = model.spec, model.facts()
+    return ModelEntry(
+        id=spec.id,
+        version=spec.version,
+        title=spec.title,
+        family=spec.family,
+        card=setting.card_name,
+        untrained=setting.untrained,
+        network_parameters=facts.parameters.network,
+        puzzle_table_parameters=facts.parameters.puzzle_table,
+        touched_per_puzzle=facts.parameters.touched_per_puzzle,
+        effective_depth=facts.effective_depth,
+        weights_sha256=facts.weights_sha256,
+        weights_source=facts.weights_source,
+        paper=spec.paper,
+        # Through JSON, so that a tuple in a config is the same before and after a reading.
+        config=json.loads(json.dumps(dict(facts.config), default=str)),
+    )
+
+
+def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> ProtocolEntry:
+    """How this run answers and counts."""
+    plan = stored.plan
+    return ProtocolEntry(
+        attempts=stored.attempts,
+        augment=plan.augment,
+        views=stored.views if isinstance(stored.views, int) else max(stored.views),
+        steps=stored.steps,
+        halt=plan.halt,
+        restarts=plan.restarts,
+        noise=plan.noise,
+        device=setting.device,
+        dtype=setting.dtype,
+        seed=plan.seed,
+        batch_size=plan.batch_size,
+        rules=task.spec.rules,
+    )
+
+
+def _make_folder(out: Path) -> None:
+    """Make the run's folder; ``BadInput`` unless it is new or empty, and can be written to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            raise BadInput(f"{out} is not empty: give --out a new folder, or continue it with --resume {out}")
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise BadInput(f"output folder {out} cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the run alone; ``BadInput`` if another process does. The lock dies with its process."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise BadInput(f"{folder} is being written by another process") from None
+    except PermissionError as error:
+        raise BadInput(f"{folder} cannot be written: {error.strerror}") from None
+
+
+def _now() -> str:
+    """UTC to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,118 @@
+"""``plan.json``: everything a resume must have to compose the same batches, and to know that nothing changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from trm_harness.contracts import Model, Task
+from trm_harness.errors import BadInput
+from trm_harness.evaluate.plan import Budget, InferencePlan, Selection, Work, count_views, select
+from trm_harness.record import PLAN_FILE, read_json, write_text
+
+FORMAT = 1
+WINDOW = 4096
+MEMORY_SHARE = 0.5
+LARGEST_BATCH = 512
+FLOPS_PER_BATCH = {"cpu": 2e12, "mps": 5e13, "cuda": 2e16}
+"""Work of one batch, for about half a minute of an ordinary device: what an interruption may cost."""
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """What is in ``plan.json``. ``launch`` is the caller's own: what it needs to make task and model again."""
+
+    plan: InferencePlan
+    task: str
+    task_version: int
+    data_sha256: str
+    selection_sha256: str
+    model: str
+    model_version: int
+    weights_sha256: str
+    steps: int
+    attempts: int
+    views: int | tuple[int, ...]
+    window: int
+    budget: Budget
+    launch: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls,
+        task: Task,
+        model: Model,
+        plan: InferencePlan,
+        selection: Selection,
+        memory: float,
+        device: str,
+        launch: Mapping[str, Any],
+    ) -> Self:
+        """Fix what ``plan`` leaves open. ``memory`` is what the device has free, in bytes."""
+        flops = FLOPS_PER_BATCH.get(device.split(":")[0], FLOPS_PER_BATCH["cpu"])
+        return cls(
+            plan=plan,
+            task=task.spec.id,
+            task_version=task.spec.version,
+            data_sha256=task.source(plan.split).sha256,
+            selection_sha256=selection.sha256(),
+            model=model.spec.id,
+            model_version=model.spec.version,
+            weights_sha256=model.facts().weights_sha256,
+            steps=plan.steps or model.steps,
+            attempts=plan.attempts or task.spec.attempts,
+            views=count_views(task, selection, plan),
+            window=WINDOW,
+            budget=Budget(memory * MEMORY_SHARE, flops, LARGEST_BATCH),
+            launch=launch,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``plan.json``."""
+        write_text(folder / PLAN_FILE, json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``plan.json``; ``BadInput`` if it is missing, broken or of another format."""
+        file = folder / PLAN_FILE
+        data = read_json(file)
+        if data.pop("format", None) != FORMAT:
+            raise BadInput(f"{file} is not a plan that this program wrote (format {FORMAT})")
+        try:
+            choices, views = data.pop("plan"), data.pop("views")
+            plan = InferencePlan(**choices | {"puzzles": tuple(choices["puzzles"])})
+            budget = Budget(**data.pop("budget"))
+            return cls(plan=plan, views=views if isinstance(views, int) else tuple(views), budget=budget, **data)
+        except (KeyError, TypeError) as error:
+            raise BadInput(f"{file} is damaged: {error}") from None
+
+    def check_task(self, task: Task) -> Selection:
+        """The same puzzles as at the start; ``BadInput`` if task or data changed."""
+        if (task.spec.id, task.spec.version) != (self.task, self.task_version):
+            here = f"{task.spec.id} version {task.spec.version}"
+            raise BadInput(f"the run was made with task {self.task} version {self.task_version}, not with {here}")
+        sha256 = task.source(self.plan.split).sha256
+        if sha256 != self.data_sha256:
+            change = f"sha256 {self.data_sha256[:12]}, now {sha256[:12]}"
+            raise BadInput(f"the data of task {self.task} changed since the run began ({change}): restore them")
+        selection = select(task, self.plan)
+        if selection.sha256() != self.selection_sha256:
+            raise BadInput(f"task {self.task} selects other puzzles than when the run began: restore its version")
+        return selection
+
+    def check_model(self, model: Model) -> None:
+        """``BadInput`` if the model or its weights changed."""
+        if (model.spec.id, model.spec.version) != (self.model, self.model_version):
+            here = f"{model.spec.id} version {model.spec.version}"
+            raise BadInput(f"the run was made with model {self.model} version {self.model_version}, not with {here}")
+        sha256 = model.facts().weights_sha256
+        if sha256 != self.weights_sha256:
+            change = f"sha256 {self.weights_sha256[:12] or 'none'}, now {sha256[:12] or 'none'}"
+            raise BadInput(f"the weights of {self.model} changed since the run began ({change}): restore them")
+
+    def work(self, task: Task, selection: Selection) -> Work:
+        """The sequence of everything to answer."""
+        return Work(task, selection, self.plan, self.views, self.window, self.budget)

@@ -1,0 +1,202 @@
+"""The journal: every answer of a run, one line each, on disk before the next batch begins.
+
+A line is a JSON array ``[puzzle, view, transform, restart, answers, halts, steps, length, checksum]``. Grids are text:
+rows joined by ``/``, one base-36 character per cell, ``=`` for "as the step before", ``""`` for the empty grid,
+``null`` for no answer. Logits carry the nine digits that name a float32 exactly. The checksum (CRC-32 of the line
+before it) tells a damaged line from a good one; a last line without its line break was cut by a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+import numpy as np
+
+from trm_harness.errors import BadInput
+from trm_harness.types import Grid
+
+_SYMBOLS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
+_VALUES = np.full(256, 255, dtype=np.uint8)
+_VALUES[_SYMBOLS] = np.arange(len(_SYMBOLS), dtype=np.uint8)
+_BREAK = ord("/")
+_SAME = "="
+_TAIL = len(',"00000000"]')
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Row:
+    """What one view of one puzzle was answered.
+
+    ``view`` counts a puzzle's transforms from 0 (the identity), ``restart`` the answers from different noise.
+    ``answers`` are grids in the puzzle's own frame, one per kept supervision step, the last one final; ``None`` is no
+    answer. ``halts`` are the halting logits (float32 values) of all ``steps`` steps. ``length`` is the number of
+    tokens that the network read.
+    """
+
+    puzzle: str
+    view: int
+    transform: str
+    restart: int
+    answers: tuple[Grid | None, ...]
+    halts: tuple[float, ...]
+    steps: int
+    length: int = 0
+
+
+class Entry(NamedTuple):
+    """A row as it lies in the file: answers still text, so that a million rows are cheap to count and compare."""
+
+    puzzle: str
+    view: int
+    transform: str
+    restart: int
+    answers: tuple[str | None, ...]
+    halts: tuple[float, ...]
+    steps: int
+    length: int
+
+    def row(self) -> Row:
+        """The row with its grids."""
+        grids = tuple(None if text is None else text_grid(text) for text in self.answers)
+        return Row(self.puzzle, self.view, self.transform, self.restart, grids, self.halts, self.steps, self.length)
+
+
+def grid_text(grid: Grid) -> str:
+    """Text of a grid ``uint8 [h, w]`` of symbols 0-35; ``ValueError`` for any other."""
+    if grid.ndim != 2:
+        raise ValueError(f"a grid has two dimensions, not {grid.ndim}")
+    if not grid.size:
+        return ""
+    if grid.max() >= len(_SYMBOLS):
+        raise ValueError(f"a grid holds symbol {grid.max()}; the journal writes 0-{len(_SYMBOLS) - 1}")
+    text = np.full((grid.shape[0], grid.shape[1] + 1), _BREAK, dtype=np.uint8)
+    text[:, :-1] = _SYMBOLS[grid]
+    return text.tobytes()[:-1].decode("ascii")
+
+
+def text_grid(text: str) -> Grid:
+    """The grid that :func:`grid_text` wrote; ``ValueError`` for ragged rows or foreign characters."""
+    if not text:
+        return np.zeros((0, 0), dtype=np.uint8)
+    width = (text + "/").index("/")
+    raw = np.frombuffer(f"{text}/".encode("ascii"), dtype=np.uint8)
+    if len(raw) % (width + 1):
+        raise ValueError("ragged rows")
+    table = raw.reshape(-1, width + 1)
+    grid = _VALUES[table[:, :-1]]
+    if (table[:, -1] != _BREAK).any() or grid.max(initial=0) == 255 or not width:
+        raise ValueError("ragged rows or characters outside 0-9a-z")
+    return grid
+
+
+def encode(row: Row) -> bytes:
+    """The line of a row, line break included."""
+    texts = [None if grid is None else grid_text(grid) for grid in row.answers]
+    kept = [_SAME if place and text == texts[place - 1] else text for place, text in enumerate(texts)]
+    head = json.dumps([row.puzzle, row.view, row.transform, row.restart, kept], separators=(",", ":"))[:-1]
+    # Nine significant digits round-trip a float32 and are half as long as its float64 spelling.
+    halts = ",".join(f"{halt:.9g}" if math.isfinite(halt) else json.dumps(halt) for halt in row.halts)
+    body = f"{head},[{halts}],{row.steps},{row.length}".encode("ascii")
+    return body + f',"{zlib.crc32(body):08x}"]\n'.encode("ascii")
+
+
+def decode(line: bytes) -> Entry:
+    """The entry of a whole line; ``ValueError`` if it is damaged."""
+    body, tail = line[: -_TAIL - 1], line[-_TAIL - 1 :]
+    if tail != f',"{zlib.crc32(body):08x}"]\n'.encode("ascii"):
+        raise ValueError("its checksum does not match")
+    puzzle, view, transform, restart, kept, halts, steps, length = json.loads(body + b"]")
+    if len(kept) > 1:
+        for place, text in enumerate(kept):
+            if text == _SAME:
+                kept[place] = kept[place - 1]
+    shape = f"{len(halts)}f"
+    rounded = struct.unpack(shape, struct.pack(shape, *halts))
+    return Entry(puzzle, view, transform, restart, tuple(kept), rounded, steps, length)
+
+
+def scan(path: Path) -> Iterator[Entry]:
+    """The entries of a finished journal, in order. ``BadInput`` names the line that is cut or damaged."""
+    for number, line in _lines(path):
+        if not line.endswith(b"\n"):
+            raise BadInput(f"{path} ends in the middle of a row (line {number}): `eval --resume` makes it whole")
+        yield _checked(path, number, line)
+
+
+def read(path: Path) -> Iterator[Row]:
+    """As :func:`scan`, with grids."""
+    return (entry.row() for entry in scan(path))
+
+
+class Recovery(NamedTuple):
+    """What :func:`recover` found: whole ``rows``, and the bytes of a torn last line that it ``dropped``."""
+
+    rows: int
+    dropped: int
+
+
+def recover(path: Path) -> Recovery:
+    """Make an interrupted journal whole: cut a torn last line off; ``BadInput`` if any other line is damaged."""
+    rows, size = 0, 0
+    for number, line in _lines(path):
+        if not line.endswith(b"\n"):
+            os.truncate(path, size)
+            return Recovery(rows, len(line))
+        _checked(path, number, line)
+        rows, size = rows + 1, size + len(line)
+    return Recovery(rows, 0)
+
+
+class Journal:
+    """An open journal that only grows. ``append`` returns when the rows are on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self.path.open("ab", buffering=0)
+        except OSError as error:
+            raise BadInput(f"{self.path} cannot be written: {error.strerror}") from None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._file:
+            self._file.close()
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add ``rows`` with one write and one fsync."""
+        if not self._file:
+            raise ValueError("the journal is not open")
+        rest = memoryview(b"".join(map(encode, rows)))
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered raw lines; ``BadInput`` if the file is not there."""
+    try:
+        file = path.open("rb", buffering=1 << 20)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        yield from enumerate(file, start=1)
+
+
+def _checked(path: Path, number: int, line: bytes) -> Entry:
+    """The entry of a line, or ``BadInput`` that names it."""
+    try:
+        return decode(line)
+    except (ValueError, TypeError, struct.error) as error:
+        raise BadInput(f"{path} is damaged at line {number}: {error}") from None
