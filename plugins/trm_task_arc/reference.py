@@ -1,0 +1,272 @@
+"""The reference's seeded augmentation and data builder, draw for draw.
+
+A released ARC checkpoint has one learned vector per (task, augmentation) in the order in which the reference's builder
+met them, so that every draw of numpy's legacy generator counts. The builder refuses an augmentation whose pairs, as an
+unordered collection, it has had before; here that is found by a hash that is linear in the colour permutation, for a
+thousand trials at once, instead of hashing every augmented grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_harness import augment
+from trm_harness.errors import BadInput
+from trm_harness.types import Grid
+from trm_task_arc import data as arc_data
+from trm_task_arc import transforms
+from trm_task_arc.data import ArcProblem, Pair
+from trm_task_arc.encoding import FULL_SIDE, encode_grid
+
+BLANK = "<blank>"
+SEED = 42
+AUGMENTATIONS = 1000
+TRIALS_PER_AUGMENTATION = 5
+
+_LANES = 2
+_WORDS = np.random.Generator(np.random.Philox(20251006))
+_CELL_KEYS = _WORDS.integers(0, 2**64, (2, FULL_SIDE, FULL_SIDE, _LANES), dtype=np.uint64)
+_SHAPE_KEYS = _WORDS.integers(0, 2**64, (2, FULL_SIDE + 1, FULL_SIDE + 1, _LANES), dtype=np.uint64)
+_COLOUR_KEYS = _WORDS.integers(0, 2**64, (_LANES, 10), dtype=np.uint64)
+
+
+class Views(NamedTuple):
+    """A batch of augmentations: dihedral maps ``int64 [n]`` and colour permutations ``uint8 [n, 10]``."""
+
+    dihedral: NDArray[np.int64]
+    permutation: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """What the reference's builder writes.
+
+    ``identifiers[i]`` is the name of id ``i``; ``arrays["train" | "test"]`` holds ``inputs`` and ``labels``
+    ``uint8 [n, 900]``, ``puzzle_identifiers`` ``int32 [puzzles]`` and the ``int32`` bounds ``puzzle_indices`` and
+    ``group_indices``; ``test_tasks`` are the ids of the test subset in shuffled order.
+    """
+
+    identifiers: list[str]
+    arrays: dict[str, dict[str, NDArray[np.integer]]]
+    test_tasks: list[str]
+
+
+def reference_identifiers(
+    version: str, seed: int = SEED, num_aug: int = AUGMENTATIONS, concept_dir: Path | None = None
+) -> list[str]:
+    """The builder's identifier list for training + evaluation of a bundled ``version``, then ConceptARC if given.
+
+    ``arcagi`` gives the reference's ``arc1concept-aug-1000`` and ``kaggle2025`` its ``arc2concept-aug-1000``.
+    ``concept_dir`` holds ``arc-agi_concept_challenges.json``. Entry 0 is ``<blank>``.
+    """
+    subsets = [arc_data.bundled(version, split).tasks for split in arc_data.SPLITS]
+    if concept_dir is not None:
+        subsets.append(arc_data.folder(concept_dir, "evaluation", ("concept",)).tasks)
+    rng = np.random.RandomState(seed)
+    names = [BLANK]
+    for tasks in subsets:
+        for task in _shuffled(rng, tasks):
+            names += view_names(task.id, draw_views(rng, task.pairs, num_aug))
+    return names
+
+
+def views_by_task(identifiers: Iterable[str]) -> dict[str, list[str]]:
+    """View names of each task in an identifier list, in its order: the task's own comes first, as ``""``."""
+    views: dict[str, list[str]] = {}
+    for identifier in identifiers:
+        if identifier != BLANK:
+            task, view = transforms.split_identity(identifier)
+            views.setdefault(task, []).append(view)
+    return views
+
+
+def build_dataset(
+    subsets: Mapping[str, Sequence[ArcProblem]],
+    test_subset: str,
+    num_aug: int = AUGMENTATIONS,
+    seed: int = SEED,
+    first_id: int = 1,
+) -> Dataset:
+    """The builder's arrays for ``subsets`` in their order; ``test_subset`` gives the test pairs to evaluate on.
+
+    The train arrays hold all demonstrations and the other subsets' test pairs. Hidden answers become the reference's
+    dummy 1x1 grid. ``BadInput`` if ``test_subset`` comes first: the reference's own order then varies by process.
+    """
+    if test_subset == next(iter(subsets), None) or test_subset not in subsets:
+        raise BadInput(f"test subset {test_subset!r} must be one of the subsets ({', '.join(subsets)}), not the first")
+    rng = np.random.RandomState(seed)
+    groups: dict[str, list[_Group]] = {"train": [], "test": []}
+    for subset, tasks in subsets.items():
+        for task in _shuffled(rng, tasks):
+            views = draw_views(rng, _known(task.pairs), num_aug)
+            for split, pairs in _destinations(task, subset == test_subset).items():
+                groups[split].append(_Group(task.id, pairs, views))
+    ids: dict[str, int] = {}
+    for group in (*groups["train"], *groups["test"]):
+        for name in group.names:
+            ids.setdefault(name, first_id + len(ids))
+    arrays = {split: _arrays(rng, groups[split], ids, translate=split == "train") for split in ("train", "test")}
+    return Dataset([BLANK] * first_id + list(ids), arrays, [group.task for group in groups["test"]])
+
+
+def draw_views(rng: np.random.RandomState, pairs: Sequence[Pair], count: int) -> Views:
+    """Up to ``count`` augmentations of a task with pairwise different content, drawn as the reference draws them.
+
+    Gives up after ``5 * count`` trials. The first entry is the identity.
+    """
+    content = ContentHash(pairs)
+    identity = Views(np.zeros(1, np.int64), np.arange(10, dtype=np.uint8)[None])
+    seen, kept = set(content(identity)), [identity]
+    missing, trials = count, TRIALS_PER_AUGMENTATION * count
+    while missing and trials:
+        # The reference stops right after the trial that fills the group, and each trial adds one view at most: so
+        # this many trials are certain to be drawn.
+        batch = _draw(rng, min(missing, trials))
+        trials -= len(batch.dihedral)
+        fresh = [i for i, key in enumerate(content(batch)) if not (key in seen or seen.add(key))]
+        missing -= len(fresh)
+        kept.append(Views(batch.dihedral[fresh], batch.permutation[fresh]))
+    return Views(np.concatenate([v.dihedral for v in kept]), np.concatenate([v.permutation for v in kept]))
+
+
+def view_names(task: str, views: Views) -> list[str]:
+    """Identifiers of a task's views: the task's id for the identity in front, ``<task>|||t<k>|||<perm>`` after it."""
+    digits = np.ascontiguousarray(views.permutation[1:] + ord("0")).view("S10").ravel().astype("U10")
+    named = zip(views.dihedral[1:].tolist(), digits.tolist(), strict=True)
+    return [task, *(f"{task}|||t{dihedral}|||{colours}" for dihedral, colours in named)]
+
+
+class ContentHash:
+    """128-bit keys of augmented copies of a task that are equal when the copies' unordered pairs are.
+
+    A grid's hash is the sum over cells of ``cell key x colour key`` modulo 2^64, twice with other keys. With the sums
+    of cell keys per colour at hand, for each dihedral map, recolouring a task costs ten products a pair.
+    """
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        summed = [self._colour_sums(pair) for pair in pairs]
+        self._sums = np.stack([sums for sums, _ in summed], axis=1)
+        self._shapes = np.stack([shapes for _, shapes in summed], axis=1)
+
+    def __call__(self, views: Views) -> list[bytes]:
+        """A 16-byte key for each view."""
+        keys = np.empty((len(views.dihedral), _LANES), dtype=np.uint64)
+        for dihedral in range(8):
+            rows = views.dihedral == dihedral
+            for lane in range(_LANES):
+                colours = _COLOUR_KEYS[lane][views.permutation[rows]]
+                pairs = colours @ self._sums[dihedral, ..., lane].T + self._shapes[dihedral, :, lane]
+                # A sum does not mind the order of the pairs; mixing first keeps it from minding only their total.
+                keys[rows, lane] = _mix(pairs).sum(axis=1)
+        return keys.view("V16").ravel().tolist()
+
+    @staticmethod
+    def _colour_sums(pair: Pair) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Sums of cell keys ``uint64 [8, 10, lanes]`` and shape keys ``[8, lanes]`` of a pair under each map."""
+        sums = np.zeros((8, 10, _LANES), dtype=np.uint64)
+        shapes = np.zeros((8, _LANES), dtype=np.uint64)
+        for grid, cells, shape_keys in zip(pair, _CELL_KEYS, _SHAPE_KEYS, strict=True):
+            masks = (grid.reshape(-1) == np.arange(10)[:, None]).astype(np.uint64)
+            for dihedral in range(8):
+                turned, places = _turned_cells(grid.shape, dihedral)
+                keys = cells[: turned[0], : turned[1]].reshape(-1, _LANES)
+                sums[dihedral] += masks @ keys[places]
+                shapes[dihedral] += shape_keys[turned]
+        return sums, shapes
+
+
+class _Group(NamedTuple):
+    """A task's pairs for one split and the views under which they are stored."""
+
+    task: str
+    pairs: tuple[Pair, ...]
+    views: Views
+
+    @property
+    def names(self) -> list[str]:
+        return view_names(self.task, self.views)
+
+    def seen(self) -> Iterator[list[Pair]]:
+        """The pairs under one view after the other."""
+        for dihedral, permutation in zip(*self.views, strict=True):
+            yield [Pair(*(_seen(grid, dihedral, permutation) for grid in pair)) for pair in self.pairs]
+
+
+def _seen(grid: Grid, dihedral: int, permutation: NDArray[np.uint8]) -> Grid:
+    return augment.dihedral(augment.permute_symbols(grid, permutation), int(dihedral))
+
+
+def _shuffled(rng: np.random.RandomState, tasks: Sequence[ArcProblem]) -> list[ArcProblem]:
+    order = list(tasks)
+    rng.shuffle(order)
+    return order
+
+
+def _known(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """Pairs with the reference's dummy 1x1 black grid for every hidden answer."""
+    dummy = np.zeros((1, 1), dtype=np.uint8)
+    return tuple(pair if pair.output is not None else Pair(pair.input, dummy) for pair in pairs)
+
+
+def _destinations(task: ArcProblem, is_test: bool) -> dict[str, tuple[Pair, ...]]:
+    if not is_test:
+        return {"train": _known(task.pairs)}
+    return {"train": task.train, "test": _known(task.test)}
+
+
+def _draw(rng: np.random.RandomState, count: int) -> Views:
+    """``count`` trials: a dihedral map, then a permutation of colours 1-9, one after the other."""
+    dihedral = np.empty(count, dtype=np.int64)
+    permutation = np.zeros((count, 10), dtype=np.uint8)
+    colours = np.arange(1, 10, dtype=np.uint8)
+    for i in range(count):
+        dihedral[i] = rng.randint(0, 8)
+        permutation[i, 1:] = rng.permutation(colours)
+    return Views(dihedral, permutation)
+
+
+def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The splitmix64 finaliser: a bijection of 64-bit words without structure."""
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def _turned_cells(shape: tuple[int, int], dihedral: int) -> tuple[tuple[int, int], NDArray[np.int64]]:
+    """Shape of a turned grid and, for each cell of the unturned one in row order, its flat place in the turned one."""
+    turned = shape if dihedral in (0, 2, 4, 5) else shape[::-1]
+    places = np.arange(turned[0] * turned[1]).reshape(turned)
+    return turned, augment.inverse_dihedral(places, dihedral).reshape(-1)
+
+
+def _arrays(
+    rng: np.random.RandomState, groups: Sequence[_Group], ids: Mapping[str, int], translate: bool
+) -> dict[str, NDArray[np.integer]]:
+    """One split's arrays; of each view of a task, one drawn example stays at the origin."""
+    rows: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
+    puzzle_ids, puzzle_bounds, group_bounds = [], [0], [0]
+    for group in groups:
+        for name, pairs in zip(group.names, group.seen(), strict=True):
+            fixed = rng.randint(0, len(pairs))
+            rows += [_placed(rng, pair, translate and i != fixed) for i, pair in enumerate(pairs)]
+            puzzle_ids.append(ids[name])
+            puzzle_bounds.append(len(rows))
+        group_bounds.append(len(puzzle_ids))
+    inputs, labels = (np.array(side, dtype=np.uint8) for side in zip(*rows, strict=True))
+    bounds = {"puzzle_identifiers": puzzle_ids, "puzzle_indices": puzzle_bounds, "group_indices": group_bounds}
+    return {"inputs": inputs, "labels": labels, **{k: np.array(v, dtype=np.int32) for k, v in bounds.items()}}
+
+
+def _placed(rng: np.random.RandomState, pair: Pair, translate: bool) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Both grids of a pair on full canvases at one offset."""
+    row = column = 0
+    if translate:
+        height, width = np.maximum(pair.input.shape, pair.output.shape)
+        row, column = rng.randint(0, FULL_SIDE - height + 1), rng.randint(0, FULL_SIDE - width + 1)
+    return encode_grid(pair.input, FULL_SIDE, row, column), encode_grid(pair.output, FULL_SIDE, row, column)
