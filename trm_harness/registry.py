@@ -52,7 +52,7 @@ class Catalog(Generic[S]):
         """Raises ``PluginError`` when two plugins claim one name. ``out_of_use`` names plugins that are not loaded."""
         self.kind = kind
         self._out_of_use = out_of_use
-        self._resolved: dict[str, Any] = {}
+        self._resolved: dict[tuple[str, str], Any] = {}
         taken: dict[str, Entry[S]] = {}
         for entry in entries:
             if entry.spec.id in taken:
@@ -81,21 +81,25 @@ class Catalog(Generic[S]):
         """The plugin that registered ``name``. Raises ``UnknownName``."""
         return self._entry(name).owner
 
-    def resolve(self, name: str) -> Any:
+    def resolve(self, name: str, which: str = "target") -> Any:
         """The object that ``name``'s target points at, imported on first use.
 
-        Raises ``UnknownName``, or ``PluginError`` naming the plugin if the import fails.
+        ``which`` names the spec's field: a trainable model has a second target, ``trainable``. Raises ``UnknownName``,
+        or ``PluginError`` naming the plugin if the spec has no such target or its import fails.
         """
-        if name not in self._resolved:
+        if (name, which) not in self._resolved:
             entry = self._entry(name)
+            target = getattr(entry.spec, which)
+            if not target:
+                raise PluginError(f"{self.kind} {name!r} of {entry.owner} declares no {which!r}")
             try:
-                self._resolved[name] = _import(entry.spec.target)
+                self._resolved[name, which] = import_target(target)
             except Exception as error:
                 raise PluginError(
-                    f"{self.kind} {name!r} of {entry.owner} cannot be imported from {entry.spec.target!r}: "
+                    f"{self.kind} {name!r} of {entry.owner} cannot be imported from {target!r}: "
                     f"{type(error).__name__}: {error}"
                 ) from error
-        return self._resolved[name]
+        return self._resolved[name, which]
 
     def _entry(self, name: str) -> Entry[S]:
         if name in self._entries:
@@ -174,8 +178,9 @@ class _Door:
             raise PluginError(f"register takes a {expected.__name__} here, not {type(spec).__name__}")
         if not _ID.fullmatch(spec.id):
             raise PluginError(f"{self.kind} id {spec.id!r}: use letters, digits and . _ + -, or package/name")
-        if not _TARGET.fullmatch(spec.target):
-            raise PluginError(f"{self.kind} {spec.id!r}: target {spec.target!r} is not of the form 'module:attribute'")
+        for target in filter(None, (spec.target or "(empty)", getattr(spec, "trainable", ""))):
+            if not _TARGET.fullmatch(target):
+                raise PluginError(f"{self.kind} {spec.id!r}: target {target!r} is not of the form 'module:attribute'")
         if any(entry.kind == self.kind and entry.spec.id == spec.id for entry in self.entries):
             raise PluginError(f"{self.kind} {spec.id!r} is registered twice")
         self.entries.append(Entry(self.kind, spec, self.owner))
@@ -189,7 +194,8 @@ def _clash(first: Entry[Any], second: Entry[Any]) -> str:
     )
 
 
-def _import(target: str) -> Any:
+def import_target(target: str) -> Any:
+    """The object behind ``"module:attribute"``; whatever its import raises goes through."""
     from functools import reduce
     from importlib import import_module
 

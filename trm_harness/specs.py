@@ -44,7 +44,8 @@ class ModelSpec:
 
     ``family`` is one of ``recursive``, ``direct``, ``solver``, ``llm``, ``trivial``. ``tasks`` are fnmatch patterns
     of task ids it can answer. ``config`` is the architecture in the field's terms; ``needs_weights`` says whether it
-    is nothing without a checkpoint.
+    is nothing without a checkpoint. ``trainable`` names a second target, ``(request) -> Model and Trainable``, if torch
+    trainers can train it.
     """
 
     id: str
@@ -55,13 +56,17 @@ class ModelSpec:
     family: str
     tasks: tuple[str, ...] = ("*",)
     needs_weights: bool = False
+    trainable: str = ""
     paper: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TrainerSpec:
-    """A trainer: ``target(request: TrainRequest) -> Trainer``."""
+    """A trainer: ``target(model, source, recipe, out, *, resume, seconds, report) -> dict`` of steps and seconds.
+
+    ``model`` keeps ``Model`` and ``Trainable``, ``source`` keeps ``TrainingSource``; both are in the contracts.
+    """
 
     id: str
     version: int

@@ -41,6 +41,7 @@ def _spec(name: str, title: str, description: str, config: dict, tasks: tuple[st
         id=name,
         version=1,
         target="trm_model_trm.model:build",
+        trainable="trm_model_trm.model:trainable",
         title=title,
         description=description,
         family="recursive",

@@ -17,7 +17,7 @@ from trm_harness.train.recipe import Recipe, Stage
 
 
 def stage_rate(stage: Stage, place: int) -> float:
-    """Learning rate at step ``place`` (from 1) of ``stage``: linear warm-up, then a cosine from ``lr`` to ``lr_end``."""
+    """Learning rate at step ``place`` (from 1) of ``stage``: linear warm-up, then a cosine to ``lr_end``."""
     if place < stage.warmup:
         return stage.lr * place / stage.warmup
     progress = (place - stage.warmup) / max(1, stage.steps - stage.warmup)
