@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +21,7 @@ from trm_harness.errors import BadInput
 from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.evaluate.observe import Observers
 from trm_harness.evaluate.plan import Asked, InferencePlan, Selection, Work, select
-from trm_harness.evaluate.results import Assessment, assess, headline
+from trm_harness.evaluate.results import Assessment, Verdict, assess, by_puzzle, headline, judge
 from trm_harness.evaluate.steps import predict
 from trm_harness.evaluate.stored import StoredPlan
 from trm_harness.journal import Journal, Row, recover, scan
@@ -135,6 +136,23 @@ def rescore(folder: Path, task: Task, attempts: int | None = None, views: int | 
     protocol = {"attempts": attempts or record.protocol.attempts, "voting_views": voting}
     record = record.model_copy(update={"protocol": record.protocol.model_copy(update=protocol)})
     return record.model_copy(update=_findings(task, assess(work, scan(folder / JOURNAL_FILE), voting), record))
+
+
+def verdicts(folder: Path, task: Task) -> Iterator[Verdict]:
+    """Every puzzle of a finished run, judged from its journal. ``BadInput`` as for :func:`rescore`."""
+    stored = StoredPlan.load(folder)
+    work = stored.work(task, stored.check_task(task))
+    for place, rows in by_puzzle(work, scan(folder / JOURNAL_FILE)):
+        yield judge(task, work.selection[place], rows)
+
+
+def check_folder(out: Path) -> None:
+    """``BadInput`` unless a run can begin in ``out``: new or empty, and not below something unwritable."""
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise BadInput(f"output folder {out} cannot be written: {above} is no folder that allows it")
+    if above is out and any(out.iterdir()):
+        raise BadInput(f"{out} is not empty: give --out a new folder, or continue a run with --resume {out}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,11 +378,10 @@ def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> Protoco
 
 
 def _make_folder(out: Path) -> None:
-    """Make the run's folder; ``BadInput`` unless it is new or empty, and can be written to."""
+    """Make the run's folder, and make sure that it can be written to."""
+    check_folder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if any(out.iterdir()):
-            raise BadInput(f"{out} is not empty: give --out a new folder, or continue it with --resume {out}")
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:

