@@ -142,6 +142,9 @@ class SudokuTask:
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
         """Endless training batches. ``options``: ``puzzles`` (only the first so many), ``augment`` (default yes)."""
+        unknown = sorted(set(options) - {"puzzles", "augment"})
+        if unknown:
+            raise BadInput(f"{self.spec.id} training: unknown option {unknown[0]!r}: known are puzzles, augment")
         puzzles = self.puzzles("train")
         count = int(options.get("puzzles", len(puzzles)))
         if not 1 <= count <= len(puzzles):

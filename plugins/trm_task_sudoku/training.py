@@ -30,10 +30,18 @@ class SudokuTraining:
 
     def __init__(self, puzzles: Sequence[Puzzle], source: DataSource, size: int, seed: int, augment: bool) -> None:
         self._puzzles, self._size, self._seed, self._augment = puzzles, size, seed, augment
-        self.declaration: Mapping[str, Any] = {
-            "data": [{"name": f"{source.name}/train", "sha256": source.sha256, "count": len(puzzles)}],
-            "transduction": "inductive",
+        use = {
+            "name": f"{source.name} train",
+            "version": source.version,
+            "sha256": source.sha256,
+            "puzzles": len(puzzles),
             "notes": "each example through a random symmetry" if augment else "no augmentation",
+        }
+        # Sudokus have no demonstrations, and no test puzzle is an image of a training puzzle.
+        self.declaration: Mapping[str, Any] = {
+            "data": [use],
+            "transduction": "inductive",
+            "demonstrations": "inductive",
         }
 
     def draw(self, bucket: str, index: int, size: int) -> TrainingRows:

@@ -10,6 +10,7 @@ import pytest
 from trm_harness import registry
 from trm_harness.contracts import Task, TrainingSource
 from trm_harness.errors import BadInput
+from trm_harness.record import training_of
 from trm_harness.solvers.sudoku import is_solution, prove
 from trm_harness.types import Puzzle
 from trm_task_sudoku import GENERATED, files, symmetry
@@ -213,6 +214,16 @@ def test_training_without_augmentation_shows_the_puzzles_themselves() -> None:
     listed = {(puzzle.input.ravel() + 1).astype(np.int32).tobytes() for puzzle in subject.puzzles("train")[:10]}
     rows = subject.training_source(0, {}, {"puzzles": 10, "augment": False}).draw("all", 0, 64)
     assert {tokens.tobytes() for tokens in rows.tokens} <= listed
+
+
+def test_training_is_declared_in_the_terms_of_the_record() -> None:
+    source = task(4).training_source(0, {}, {"puzzles": 25})
+    entry = training_of({"training": source.declaration})
+    assert entry.demonstrations == "inductive"
+    assert (entry.data[0].puzzles, entry.data[0].sha256) == (25, task(4).source("train").sha256)
+    assert sum(source.buckets.values()) == 1.0
+    with pytest.raises(BadInput, match="'sides'"):
+        task(4).training_source(0, {}, {"sides": [4]})
 
 
 @pytest.mark.parametrize("count", [0, -1, 1487])
