@@ -55,13 +55,16 @@ def run(target: Path, cwd: Path, *args: str) -> str:
 def test_the_wheel_holds_everything_that_travels(wheel: Path) -> None:
     inside = set(ZipFile(wheel).namelist())
     expected = {
-        str(path.relative_to(base))
-        for base, folder in ((ROOT, ROOT / "trm_harness"), (ROOT / "plugins", ROOT / "plugins"))
-        for path in folder.rglob("*.py")
+        place + str(path.relative_to(base))
+        for base, folder, place in (
+            (ROOT, "trm_harness", ""),
+            (ROOT / "plugins", ".", ""),
+            (ROOT, "zoo", "trm_harness/_shipped/"),
+            (ROOT, "leaderboards", "trm_harness/_shipped/"),
+        )
+        for path in (base / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".tmp"
     }
-    for name in ("zoo", "leaderboards"):
-        tracked = subprocess.run(["git", "ls-files", name], cwd=ROOT, capture_output=True, text=True, check=False)
-        expected |= {f"trm_harness/_shipped/{path}" for path in tracked.stdout.split()}
     assert expected <= inside, sorted(expected - inside)
     assert any(name.endswith("card.toml") for name in inside)
     assert any(name.startswith("trm_harness/_shipped/leaderboards/reported/") for name in inside)

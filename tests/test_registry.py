@@ -76,6 +76,7 @@ def test_a_broken_target_names_the_plugin(site: Site, body: str | None, cause: s
         ("register('slow')", "register takes a TrainerSpec here, not str"),
         ("register(spec())", "trainer 'slow' is registered twice"),
         ("register(spec(id='has space'))", "id 'has space'"),
+        ("register(spec(id='ok', target=''))", "target '(empty)' is not of the form"),
         ("register(spec(id='ok', target='no-colon'))", "'no-colon' is not of the form 'module:attribute'"),
     ],
 )
@@ -88,6 +89,16 @@ def test_a_plugin_that_fails_while_registering_leaves_nothing_behind(site: Site,
     assert reason in info.reason
     assert "slow" not in built.trainers
     assert "arc1" in built.tasks
+
+
+def test_a_second_target_is_resolved_by_its_field() -> None:
+    models = registry().models
+    trainable = [spec.id for spec in models if spec.trainable]
+    assert trainable
+    assert all(callable(models.resolve(name, "trainable")) for name in trainable)
+    plain = next(spec.id for spec in models if not spec.trainable)
+    with pytest.raises(PluginError, match=f"model '{plain}' of plugin .* declares no 'trainable'"):
+        models.resolve(plain, "trainable")
 
 
 def test_two_plugins_claiming_one_name_is_an_error_naming_both(site: Site, harness: Harness) -> None:

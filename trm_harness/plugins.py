@@ -50,6 +50,11 @@ class PluginInfo:
     def __str__(self) -> str:
         return f"plugin {self.name!r} ({self.distribution} {self.version})"
 
+    @property
+    def label(self) -> str:
+        """``name (distribution version)``."""
+        return f"{self.name} ({self.distribution} {self.version})"
+
 
 @dataclass(eq=False)
 class PluginHost:

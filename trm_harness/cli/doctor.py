@@ -125,7 +125,9 @@ def _registry() -> Iterator[Finding]:
         bad = []
         for name in catalog.names():
             try:
-                catalog.resolve(name)
+                for which in ("target", "trainable"):
+                    if getattr(catalog.spec(name), which, ""):
+                        catalog.resolve(name, which)
             except PluginError as error:
                 bad.append(str(error))
         yield from (Finding(f"{catalog.kind}s", "fail", problem) for problem in bad)

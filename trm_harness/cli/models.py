@@ -58,8 +58,7 @@ def show_model(model: str, as_json: bool) -> None:
     if as_json:
         echo_json({**_described(registry, spec), "answers": answerable})
         return
-    shown = {**plain(spec), "answers": answerable, "plugin": str(registry.models.owner(model))}
-    click.echo(facts(shown))
+    click.echo(facts({**plain(spec), "answers": answerable, "plugin": registry.models.owner(model).label}))
 
 
 def answers(spec: ModelSpec, task: str) -> bool:

@@ -64,9 +64,7 @@ def show_task(task: str, data: Path | None, as_json: bool) -> None:
     if as_json:
         echo_json({**_described(registry, spec), "sources": sources})
         return
-    shown = plain(spec)
-    shown["plugin"] = str(registry.tasks.owner(task))
-    click.echo(facts(shown))
+    click.echo(facts({**plain(spec), "plugin": registry.tasks.owner(task).label}))
     for split, source in sources.items():
         click.echo(f"\nsplit {split}\n{facts(plain(source))}")
 
@@ -117,7 +115,8 @@ def _drawn(task: Task, split: str, count: int, seed: int) -> list[Puzzle]:
 
 
 def _drawing(puzzle: Puzzle) -> str:
-    lines = [click.style(puzzle.id, bold=True), *(f"{name}: {value}" for name, value in puzzle.facts.items())]
+    lines = [click.style(puzzle.id, bold=True)]
+    lines += [f"{name}: {value}" for name, value in puzzle.facts.items() if isinstance(value, str | int | float)]
     for number, (given, wanted) in enumerate(puzzle.demonstrations, 1):
         lines += [f"demonstration {number}", *beside(grid_lines(given), grid_lines(wanted))]
     answer = ["?"] if puzzle.answer is None else grid_lines(puzzle.answer)
