@@ -1,0 +1,75 @@
+"""``trm-harness leaderboard``: our records beside the scores that others published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from trm_harness.cli.options import SuggestingGroup, json_option
+
+if TYPE_CHECKING:
+    from trm_harness.leaderboard.rows import Row
+    from trm_harness.registry import Registry
+
+
+@click.group(cls=SuggestingGroup, name="leaderboard")
+def command() -> None:
+    """Our records beside the scores that others published."""
+
+
+@command.command()
+@click.option("--task", required=True, help="Task whose scores to show.")
+@click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Also show local runs: a run's folder or one that holds runs. May be given again.",
+)
+@click.option("--split", default="", help="Only scores on this set of puzzles (public, semi-private, test).")
+@json_option
+def show(task: str, form: str, runs: tuple[Path, ...], split: str, as_json: bool) -> None:
+    """Show the scores of one task: systems under the same metric are ranked, the others are shown and say why not."""
+    from trm_harness import paths
+    from trm_harness.leaderboard.board import build
+    from trm_harness.leaderboard.rows import read_records, read_reported
+    from trm_harness.leaderboard.tables import render
+    from trm_harness.registry import default
+
+    registry = default()
+    ours, problems = read_records([paths.records(), *runs])
+    reported = read_reported(Path(registry.claims.resolve(spec.id)()) for spec in registry.claims)
+    for problem in problems:
+        click.echo(f"skipped: {problem}", err=True)
+    rows = [*ours, *reported]
+    board = build(rows, task, _headline(registry, task, rows), split)
+    form = "json" if as_json else form
+    text = render(board, form)
+    click.echo(_fitted(text) if form == "table" else text)
+
+
+def _fitted(text: str) -> str:
+    """``text`` cut at the edge of the terminal; whole where there is none."""
+    import shutil
+    import sys
+
+    if not sys.stdout.isatty():
+        return text
+    edge = shutil.get_terminal_size().columns
+    return "\n".join(line if len(line) <= edge else f"{line[: edge - 1]}…" for line in text.splitlines())
+
+
+def _headline(registry: Registry, task: str, rows: list[Row]) -> str:
+    """The metric that ranks the task, "" where no plugin says so. ``UnknownName`` if nothing knows the task."""
+    if task in registry.tasks:
+        return registry.tasks.spec(task).headline
+    scored = sorted({row.task for row in rows})
+    if task not in scored:
+        from trm_harness.errors import UnknownName
+        from trm_harness.plugins import near
+
+        known = sorted({*scored, *registry.tasks.names()})
+        raise UnknownName(f"no scores of task {task!r}{near(task, known) or f': there are some of {known}'}")
+    return ""

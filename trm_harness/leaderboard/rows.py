@@ -1,0 +1,239 @@
+"""Rows of a leaderboard: from CSV files of reported scores and from records of our own runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trm_harness.errors import BadInput
+
+if TYPE_CHECKING:
+    from trm_harness.record import RunRecord
+
+REQUIRED = ("benchmark", "split", "system", "family", "params", "metric", "score_percent", "cost_per_task_usd", "date")
+REQUIRED += ("source_title", "source_id", "confidence", "notes")
+OPTIONAL = ("cost_basis", "augment", "demonstrations", "label")
+
+COLUMNS = {"public-eval": "public"}
+"""Reported split -> score column, where they differ. Each set of puzzles has its own column and no two share one."""
+
+PUBLIC_TASKS = {"arc1": 400, "arc2": 120}
+"""Tasks in ARC's public evaluation sets: a run on another number of tasks was made on somebody's own data."""
+
+METRICS = {"exact_accuracy": "exact", "": "not stated"}
+LEVELS = {"official-leaderboard": "official", "paper": "self-reported", "secondary-page": "second-hand"}
+OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A score in percent on one set of puzzles; ``done`` of ``total`` units were evaluated (``None``: not stated)."""
+
+    percent: float
+    low: float | None = None
+    high: float | None = None
+    done: int | None = None
+    total: int | None = None
+    unit: str = ""
+    cost_usd: float | None = None
+    """Dollars per task; ``Row.cost_basis`` says what they count."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system under one metric, with a result per score column.
+
+    ``labels`` are the reasons why it is shown without a rank (``2/400 tasks``, ``untrained``, ``ablation``).
+    """
+
+    task: str
+    system: str
+    family: str
+    metric: str
+    results: Mapping[str, Result]
+    level: str
+    source: str
+    date: str
+    parameters: str = ""
+    network: int | None = None
+    puzzle_table: int | None = None
+    views: int | None = None
+    demonstrations: str = ""
+    cost_basis: str = ""
+    labels: tuple[str, ...] = ()
+    notes: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_reported(folders: Iterable[Path]) -> list[Row]:
+    """Rows of every ``*.csv`` in ``folders``, one per line; ``BadInput`` names the file and line of a wrong one."""
+    rows: list[Row] = []
+    for folder in folders:
+        for file in sorted(folder.glob("*.csv")):
+            rows += _reported_file(file)
+    return rows
+
+
+def read_records(folders: Iterable[Path]) -> tuple[list[Row], list[str]]:
+    """Rows of every ``run.json`` under ``folders`` that has a score, and a line for each that cannot be read.
+
+    A run that lies under two of the folders counts once. ``BadInput`` for a folder that does not exist.
+    """
+    from trm_harness.record import RECORD_FILE, read
+
+    rows: dict[Path, Row] = {}
+    problems: list[str] = []
+    for folder in folders:
+        if not folder.exists():
+            raise BadInput(f"{folder} does not exist: give a run's folder or one that holds runs")
+        for file in sorted(folder.rglob(RECORD_FILE) if folder.is_dir() else [folder]):
+            try:
+                row = record_row(read(file))
+            except BadInput as problem:
+                problems.append(str(problem))
+                continue
+            if row is not None:
+                rows[file.resolve()] = row
+    return list(rows.values()), problems
+
+
+def record_row(record: RunRecord) -> Row | None:
+    """The row of a run, ``None`` while it has no score."""
+    headline, model, chosen = record.headline, record.model, record.selection
+    if headline is None:
+        return None
+    total = record.task.split_puzzles if headline.unit == "puzzles" else record.task.split_groups
+    dollars = record.cost.dollars
+    result = Result(
+        percent=100 * headline.value,
+        low=None if headline.low is None else 100 * headline.low,
+        high=None if headline.high is None else 100 * headline.high,
+        done=headline.denominator,
+        total=total,
+        unit=headline.unit,
+        cost_usd=None if dollars is None else dollars / max(1, chosen.groups),
+    )
+    return Row(
+        task=record.task.id,
+        system=model.card or model.id,
+        family=model.family,
+        metric=headline.name,
+        results={_our_column(record): result},
+        level=OURS,
+        source=f"run {record.id}",
+        date=(record.finished or record.started)[:10],
+        network=model.network_parameters or None,
+        puzzle_table=model.puzzle_table_parameters,
+        views=headline.views,
+        demonstrations=record.training.demonstrations if model.weights_sha256 and not model.untrained else "",
+        cost_basis=_our_cost_basis(record),
+        labels=_our_labels(record, total),
+        notes=_single_pass(record),
+        facts={"rule": headline.rule, "interval": headline.interval_method, "data_sha256": record.task.data_sha256},
+    )
+
+
+def _our_column(record: RunRecord) -> str:
+    """Score column of a run: what ARC calls ``evaluation`` is its public set, other splits keep their names."""
+    task = record.task
+    return "public" if task.id in PUBLIC_TASKS and task.split == "evaluation" else task.split
+
+
+def _our_labels(record: RunRecord, total: int) -> tuple[str, ...]:
+    """Reasons not to rank a run."""
+    chosen, headline = record.selection, record.headline
+    labels = []
+    if headline.denominator < total or chosen.puzzles < record.task.split_puzzles:
+        labels.append(f"{headline.denominator}/{total} {headline.unit}")
+    if _our_column(record) == "public" and record.task.split_groups != PUBLIC_TASKS[record.task.id]:
+        labels.append("own data")
+    if record.model.untrained:
+        labels.append("untrained")
+    if record.status != "success":
+        labels.append({"started": "unfinished"}.get(record.status, record.status))
+    if chosen.hidden:
+        labels.append(f"{chosen.hidden} answers hidden")
+    if record.task.split.startswith("train"):
+        labels.append("training split")
+    return tuple(labels)
+
+
+def _our_cost_basis(record: RunRecord) -> str:
+    cost, puzzles = record.cost, record.selection.puzzles
+    if cost.dollars is not None:
+        return cost.dollars_basis or "basis not stated"
+    if not (cost.seconds and puzzles):
+        return ""
+    return f"{cost.seconds / puzzles:.2g} s/puzzle on {cost.device_name or record.protocol.device}"
+
+
+def _single_pass(record: RunRecord) -> str:
+    """The same score without votes, for a run whose headline is voted."""
+    headline = record.headline
+    single = record.score(headline.name, headline.rule, "single") if headline.pooling == "voted" else None
+    return f"single pass {100 * single.value:.2f}" if single else ""
+
+
+def _reported_file(file: Path) -> list[Row]:
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            _check_header(file, reader.fieldnames or [])
+            return [_reported_row(line, f"{file}, line {reader.line_num}") for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{file}: cannot be read as CSV ({error})") from None
+
+
+def _check_header(file: Path, header: Iterable[str]) -> None:
+    missing = [name for name in REQUIRED if name not in header]
+    unknown = [name for name in header if name not in REQUIRED + OPTIONAL]
+    if missing or unknown:
+        complaint = f"lacks column {missing[0]!r}" if missing else f"has unknown column {unknown[0]!r}"
+        raise BadInput(f"{file}: {complaint}: needed are {', '.join(REQUIRED)}; optional are {', '.join(OPTIONAL)}")
+
+
+def _reported_row(line: Mapping[str, str | None], where: str) -> Row:
+    """One line of a CSV file of reported scores."""
+    if None in line or None in line.values():
+        raise BadInput(f"{where}: has more or fewer fields than the header")
+    for name in ("benchmark", "split", "system", "score_percent", "source_id"):
+        if not line[name]:
+            raise BadInput(f"{where}: {name!r} is empty: every score names its task, split, system and source")
+    percent, cost = _number(line, "score_percent", where, 100.0), _number(line, "cost_per_task_usd", where)
+    views = _number(line, "augment", where)
+    if line["confidence"] not in LEVELS:
+        raise BadInput(f"{where}: confidence {line['confidence']!r} is not one of {', '.join(LEVELS)}")
+    return Row(
+        task=line["benchmark"],
+        system=line["system"],
+        family=line["family"],
+        metric=METRICS.get(line["metric"], line["metric"]),
+        results={COLUMNS.get(line["split"], line["split"]): Result(percent, cost_usd=cost)},
+        level=LEVELS[line["confidence"]],
+        source=line["source_id"],
+        date=line["date"],
+        parameters=line["params"],
+        views=None if views is None else int(views),
+        demonstrations=line.get("demonstrations", ""),
+        cost_basis=line.get("cost_basis", "") or ("basis not stated" if cost is not None else ""),
+        labels=tuple(filter(None, [line.get("label", "")])),
+        notes=line["notes"],
+        facts={"source_title": line["source_title"]},
+    )
+
+
+def _number(line: Mapping[str, str], name: str, where: str, most: float = float("inf")) -> float | None:
+    """A number from 0 to ``most``; ``None`` if the field is empty or absent."""
+    text = line.get(name, "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= most:
+        raise BadInput(f"{where}: {name} {text!r} is not a number from 0{f' to {most:g}' if most < 1e9 else ''}")
+    return value
