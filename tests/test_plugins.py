@@ -38,7 +38,7 @@ BROKEN = {
     ),
     "argument": (
         "from trm_harness import hookimpl\n@hookimpl\ndef register_tasks(registry): pass",
-        "PluginValidationError",
+        "Argument(s) {'registry'} are declared in the hookimpl",
     ),
     "undecorated": ("def register_tasks(register): pass", "register_tasks has no effect: decorate it"),
     "hookless": ("x = 1", "it implements no hook"),

@@ -27,6 +27,9 @@ HOME = "trm-harness"
 DISABLE = "TRM_HARNESS_DISABLE"
 """Environment variable: comma-separated plugin or distribution names to leave out; ``*`` is all third-party ones."""
 
+LONGEST_REASON = 300
+"""Characters of a quarantine's reason; the traceback has the rest."""
+
 
 @dataclass(eq=False)
 class PluginInfo:
@@ -102,6 +105,7 @@ class PluginHost:
         info.status = "quarantined"
         info.reason = _one_line(error)
         info.traceback = "".join(format_exception(error))
+        # Only one whose hooks were read can be registered: the name may belong to an earlier plugin.
         if info.hooks and self.manager.has_plugin(info.name):
             self.manager.unregister(name=info.name)
         # logging's last-resort handler puts this on stderr; a program that uses the library can route it elsewhere.
@@ -120,9 +124,8 @@ class PluginHost:
                 plugin = entry.load()
             finally:
                 info.import_ms = (time.perf_counter() - started) * 1000
-            hooks = _checked_hooks(self.manager, plugin)
+            info.hooks = _checked_hooks(self.manager, plugin)
             self.manager.register(plugin, name=info.name)
-            info.hooks = hooks
 
 
 def load(group: str = hookspecs.PROJECT, disable: str | None = None) -> PluginHost:
@@ -170,8 +173,9 @@ def _describe(entry: metadata.EntryPoint) -> PluginInfo:
 
 
 def _one_line(error: BaseException) -> str:
-    first = next(iter(str(error).strip().splitlines()), "")
-    return first if isinstance(error, PluginError) else f"{type(error).__name__}: {first}".removesuffix(": ")
+    message = " ".join(str(error).split())
+    line = message if isinstance(error, PluginError) else f"{type(error).__name__}: {message}".removesuffix(": ")
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
 
 
 def _checked_hooks(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:
