@@ -25,8 +25,9 @@ from trm_harness.errors import BadInput
 from trm_harness.types import Grid
 
 _SYMBOLS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
-_VALUES = np.full(256, 255, dtype=np.uint8)
-_VALUES[_SYMBOLS] = np.arange(len(_SYMBOLS), dtype=np.uint8)
+_FOREIGN = 255
+_VALUES = bytes(bytes(_SYMBOLS).find(character) % 256 for character in range(256))
+_PARSE = json.JSONDecoder().raw_decode
 _BREAK = ord("/")
 _SAME = "="
 _TAIL = len(',"00000000"]')
@@ -84,18 +85,16 @@ def grid_text(grid: Grid) -> str:
 
 
 def text_grid(text: str) -> Grid:
-    """The grid that :func:`grid_text` wrote; ``ValueError`` for ragged rows or foreign characters."""
+    """The (read-only) grid that :func:`grid_text` wrote; ``ValueError`` for ragged rows or foreign characters."""
     if not text:
         return np.zeros((0, 0), dtype=np.uint8)
-    width = (text + "/").index("/")
-    raw = np.frombuffer(f"{text}/".encode("ascii"), dtype=np.uint8)
-    if len(raw) % (width + 1):
+    rows = text.split("/")
+    if not rows[0] or len(set(map(len, rows))) > 1:
         raise ValueError("ragged rows")
-    table = raw.reshape(-1, width + 1)
-    grid = _VALUES[table[:, :-1]]
-    if (table[:, -1] != _BREAK).any() or grid.max(initial=0) == 255 or not width:
-        raise ValueError("ragged rows or characters outside 0-9a-z")
-    return grid
+    cells = "".join(rows).encode("ascii").translate(_VALUES)
+    if _FOREIGN in cells:
+        raise ValueError("characters outside 0-9a-z")
+    return np.frombuffer(cells, dtype=np.uint8).reshape(len(rows), -1)
 
 
 def encode(row: Row) -> bytes:
@@ -114,7 +113,7 @@ def decode(line: bytes) -> Entry:
     body, tail = line[: -_TAIL - 1], line[-_TAIL - 1 :]
     if tail != f',"{zlib.crc32(body):08x}"]\n'.encode("ascii"):
         raise ValueError("its checksum does not match")
-    puzzle, view, transform, restart, kept, halts, steps, length = json.loads(body + b"]")
+    (puzzle, view, transform, restart, kept, halts, steps, length), _ = _PARSE(f"{body.decode('ascii')}]")
     if len(kept) > 1:
         for place, text in enumerate(kept):
             if text == _SAME:

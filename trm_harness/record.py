@@ -361,7 +361,7 @@ class RunRecord(_Entry):
     model: ModelEntry
     """What solved it."""
     protocol: ProtocolEntry
-    """How answers were made and counted."""
+    """The rules by which answers were made and counted."""
     training: TrainingEntry = TrainingEntry()
     """What the weights were trained on."""
     headline: ScoreEntry | None = None
@@ -375,13 +375,13 @@ class RunRecord(_Entry):
     halting: HaltingEntry | None = None
     """What the halting head did."""
     cost: CostEntry = CostEntry()
-    """What the run took."""
+    """Time, work and memory of the run."""
     environment: EnvironmentEntry = EnvironmentEntry()
     """Where it ran."""
     command: str = ""
     """The exact command; paths outside the working folder are cut to their last part."""
     progress: ProgressEntry = ProgressEntry()
-    """How far the run got when this file was written."""
+    """Answers in the journal when this file was written, and in all."""
     sessions: tuple[SessionEntry, ...] = ()
     """The first sitting and every resume."""
     notes: tuple[str, ...] = ()

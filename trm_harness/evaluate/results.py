@@ -28,7 +28,7 @@ from trm_harness.record import (
 )
 from trm_harness.scoring import Outcome, score
 from trm_harness.specs import TaskSpec
-from trm_harness.types import Candidate, Puzzle
+from trm_harness.types import Candidate, Grid, Puzzle
 from trm_harness.vote import sigmoid, tally
 
 BINS = 10
@@ -190,21 +190,16 @@ def judge(task: Task, puzzle: Puzzle, rows: Sequence[Entry], voting_views: int |
     """Votes and correctness of one puzzle, from its rows in the order of views."""
     voters = rows if voting_views is None else [row for row in rows if row.view < voting_views]
     votes = [(row.answers[-1], row.halts[-1]) for row in voters if row.answers[-1] is not None]
-    grids = {text: text_grid(text) for text in {text for text, _ in votes}}
+    grids: dict[str | None, Grid | None] = {text: text_grid(text) for text in {text for text, _ in votes}}
     candidates = tally((grids[text], halt) for text, halt in votes)
     texts, single = _texts(candidates, votes), rows[0]
     if puzzle.answer is None:
         return Verdict(puzzle, candidates, texts, [], single, [], {})
-    known: dict[str | None, dict[str, float]] = {}
-
-    def measures(text: str | None) -> dict[str, float]:
-        if text not in known:
-            known[text] = task.measures(puzzle, None if text is None else text_grid(text))
-        return known[text]
-
-    correct = [measures(text)["exact"] == 1 for text in texts]
-    right_at = [measures(text)["exact"] == 1 for text in single.answers]
-    return Verdict(puzzle, candidates, texts, correct, single, right_at, measures(single.answers[-1]))
+    grids |= {text: None if text is None else text_grid(text) for text in {*single.answers} - {*grids}}
+    measures = {text: task.measures(puzzle, grid) for text, grid in grids.items()}
+    correct = [measures[text]["exact"] == 1 for text in texts]
+    right_at = [measures[text]["exact"] == 1 for text in single.answers]
+    return Verdict(puzzle, candidates, texts, correct, single, right_at, measures[single.answers[-1]])
 
 
 @contextmanager

@@ -17,8 +17,8 @@ FORMAT = 1
 WINDOW = 4096
 MEMORY_SHARE = 0.5
 LARGEST_BATCH = 512
-FLOPS_PER_BATCH = {"cpu": 2e12, "mps": 5e13, "cuda": 2e16}
-"""Work of one batch, for about half a minute of an ordinary device: what an interruption may cost."""
+FLOPS_PER_BATCH = {"cpu": 2e11, "mps": 2e13, "cuda": 5e15}
+"""Work of one batch, for some seconds of an ordinary device: what an interruption may cost."""
 
 
 @dataclass(frozen=True)
