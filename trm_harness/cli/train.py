@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from trm_harness.cli.options import data_option
 from trm_harness.errors import BadInput
 
 METRICS = ("loss", "exact_accuracy", "accuracy", "steps")
@@ -18,24 +19,24 @@ METRICS = ("loss", "exact_accuracy", "accuracy", "steps")
 @click.command()
 @click.option("--task", "task_id", required=True, help="Task to train on (`trm-harness tasks list`).")
 @click.option("--model", "model_id", required=True, help="Architecture to train (`trm-harness models list`).")
-@click.option("--recipe", required=True, help="A TOML recipe, or the name of a zoo card that has one.")
+@click.option("--recipe", help="A TOML recipe, or the name of a card that has one.  [default: the shipped one]")
 @click.option("--trainer", default="torch", show_default=True, help="Trainer.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for weights, checkpoints and logs.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
 @click.option("--seconds", type=float, default=math.inf, help="Stop after this long; --resume goes on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads.")
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="Folder with the task's own data.")
-def command(task_id: str, model_id: str, recipe: str, trainer: str, out: Path, **options: Any) -> None:
+@data_option
+def command(task_id: str, model_id: str, recipe: str | None, trainer: str, out: Path, **options: Any) -> None:
     """Train a model on a task by a recipe. Writes EMA and raw weights, checkpoints, metrics and what it trained on."""
     from trm_harness.registry import default
     from trm_harness.train.recipe import read_recipe
 
     registry = default()
-    plan = read_recipe(recipe_path(recipe))
     task_spec, spec = registry.tasks.spec(task_id), registry.models.spec(model_id)
     if not spec.trainable:
         raise BadInput(f"model {model_id} cannot be trained: choose one that `trm-harness models list` calls recursive")
+    plan = read_recipe(recipe_path(recipe, f"{model_id}.{task_id}"))
     task = registry.tasks.resolve(task_id)(task_spec, options["data"])
     if not hasattr(task, "training_source"):
         raise BadInput(f"task {task_id} offers no training examples: choose another task")
@@ -48,20 +49,38 @@ def command(task_id: str, model_id: str, recipe: str, trainer: str, out: Path, *
     model = _model(spec, task_spec, plan, source, options["device"])
     declared = _declare(out, task_id, spec, plan, source, model)
     done = run(
-        model, source, plan, out, resume=options["resume"], seconds=options["seconds"], report=_Reporter(plan.total_steps)
+        model,
+        source,
+        plan,
+        out,
+        resume=options["resume"],
+        seconds=options["seconds"],
+        report=_Reporter(plan.total_steps),
     )
     _write_json(out / "train.json", declared | {"result": done})
-    click.echo(f"{done['steps']} steps in {done['seconds']:.0f} s; weights in {out / 'weights.safetensors'}")
+    weights = out / "weights.safetensors"
+    click.echo(f"{done['steps']} steps in {done['seconds']:.0f} s; weights in {weights}")
+    click.echo(f"score them: trm-harness eval --task {task_id} --model {model_id} --weights {weights}")
 
 
-def recipe_path(name: str) -> Path:
-    """The file of a recipe given by path, or by the name of a zoo card that has a ``recipe.toml``."""
+def recipe_path(name: str | None, usual: str) -> Path:
+    """The file of a recipe: a path, a card that has one, or that of the first card whose name begins ``usual``."""
     from trm_harness.paths import zoo
 
+    if name is None:
+        found = sorted(zoo().glob(f"{usual}*/recipe.toml"))
+        if found:
+            return found[0]
+        raise BadInput(f"no recipe for {usual} is shipped: give one with --recipe FILE ({_shipped_recipes(zoo())})")
     for path in (Path(name), zoo() / name / "recipe.toml"):
         if path.is_file():
             return path
-    raise BadInput(f"recipe {name!r} is neither a file nor a zoo card with a recipe.toml: give a path")
+    raise BadInput(f"recipe {name!r} is neither a file nor a card with a recipe: {_shipped_recipes(zoo())}")
+
+
+def _shipped_recipes(folder: Path) -> str:
+    names = sorted(path.parent.name for path in folder.glob("*/recipe.toml"))
+    return f"shipped are {', '.join(names)}"
 
 
 def _model(spec: Any, task_spec: Any, plan: Any, source: Any, device: str) -> Any:
