@@ -43,7 +43,7 @@ def score(value: float, n: int, pooling: str = "voted", name: str = "pass@2") ->
         unit="tasks",
         low=max(0.0, value - 0.04),
         high=min(1.0, value + 0.04),
-        interval_method="cluster bootstrap (percentile)",
+        interval_method="cluster bootstrap, percentile",
     )
 
 
@@ -165,6 +165,11 @@ def test_the_row_of_a_run() -> None:
     assert (row.network, row.puzzle_table, row.views, row.demonstrations) == (6_829_058, 409_600, 16, "joint")
     assert (row.labels, row.notes, row.date) == ((), "single pass 12.50", "2026-11-02")
     assert row.cost_basis == "2 s/puzzle on a CPU"
+
+
+def test_a_single_pass_headline_is_not_said_twice() -> None:
+    alone = score(0.25, 400).model_copy(update={"views": 1})
+    assert record_row(run(headline=alone, scores=(alone, score(0.25, 400, "single")))).notes == ""
 
 
 def test_dollars_are_per_task_with_their_basis() -> None:

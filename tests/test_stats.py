@@ -100,13 +100,13 @@ def test_values_alike_within_groups_widen_the_interval() -> None:
 def test_nothing_to_resample_says_so(groups: list[list[float]]) -> None:
     interval = clustered(groups)
     mean = float(np.mean([np.mean(group) for group in groups]))
-    assert interval.method == "wilson over groups (groups do not vary)"
+    assert interval.method == "wilson over groups, which do not vary"
     assert 0 <= interval.low <= mean <= interval.high <= 1
     assert interval.high - interval.low > 0.1
 
 
 def test_no_groups_and_empty_groups() -> None:
-    assert clustered([]).method == "none (no observations)"
+    assert clustered([]).method == "none: no observations"
     with pytest.raises(ValueError, match="without values"):
         clustered([[1.0], []])
 

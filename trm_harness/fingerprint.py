@@ -96,6 +96,7 @@ class _Pattern:
 
 def _feed(digest: hashlib._Hash, part: bytes) -> None:
     """Add a part and its length, so that parts cannot run into each other."""
+    # Without the length, moving a byte from one part to the next would not change the hash.
     digest.update(len(part).to_bytes(8, "big"))
     digest.update(part)
 
@@ -105,7 +106,9 @@ def _pattern(pair: tuple[Grid, Grid | None], index: int, fixed: Collection[int],
     grids = [dihedral(grid, index) for grid in pair if grid is not None]
     header = role + b"".join(bytes(grid.shape) for grid in grids)
     cells = np.concatenate([grid.ravel() for grid in grids])
+    # The order in which symbols appear does not depend on their names: numbering by it undoes any renaming.
     values, first = np.unique(cells, return_index=True)
+    # Free symbols get numbers above every real symbol, so that a fixed one is never mistaken for them.
     names, symbols = np.arange(_FREE, dtype=np.uint16), []
     for symbol in values[np.argsort(first)].tolist():
         if symbol not in fixed:
@@ -120,11 +123,13 @@ def _oriented_code(pairs: tuple[tuple[Grid, Grid | None], ...], index: int, fixe
     Colours get classes that say how they are used; each round tells apart colours whose patterns differ in the
     classes of the other colours, until nothing new is told apart.
     """
+    # The question is not interchangeable with a demonstration, the demonstrations are with each other.
     patterns = [_pattern(pair, index, fixed, b"d" if place else b"q") for place, pair in enumerate(pairs)]
     classes = dict.fromkeys((symbol for pattern in patterns for symbol in pattern.symbols), 0)
     while True:
         keys = [(pattern.code, tuple(classes[symbol] for symbol in pattern.symbols)) for pattern in patterns]
         refined = _refine(patterns, keys, classes)
+        # Classes only ever split: as many as before means the same ones.
         if len(set(refined.values())) == len(set(classes.values())):
             return b"".join(len(code).to_bytes(4, "big") + code + bytes(used) for code, used in sorted(keys))
         classes = refined

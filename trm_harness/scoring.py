@@ -77,6 +77,7 @@ def _mean_of_groups(groups: _Groups, name: str, rule: str) -> Score:
         return Score(name, rule, 0.0, 0.0, 0, "tasks")
     total = float((groups.right / groups.sizes).sum())
     single = bool((groups.sizes == 1).all())
+    # Fractions of a one-puzzle group are 0 or 1: no clusters, hence a plain proportion.
     interval = wilson(total, count) if single else clustered_sums(groups.right, groups.sizes)
     return Score(name, rule, total / count, total, count, "tasks", interval)
 
@@ -86,6 +87,7 @@ def _outputs(groups: _Groups, name: str) -> Score:
 
 
 def _submitted(groups: _Groups, name: str) -> Score:
+    # A group with one attempted puzzle counts whole, as ARC Prize divides by all of a submitted task's outputs.
     kept = groups.attempted > 0
     return _mean_of_groups(_Groups(groups.right[kept], groups.sizes[kept], groups.attempted[kept]), name, "submitted")
 
@@ -106,6 +108,7 @@ def _puzzles(groups: _Groups, name: str) -> Score:
     return Score(name, "puzzles", right / count, right, count, "puzzles", interval)
 
 
+# Plain functions in a table, not classes: a rule is one line of arithmetic and its name.
 RULES: dict[str, Callable[[_Groups, str], Score]] = {
     "outputs": _outputs,
     "tasks": _tasks,

@@ -16,6 +16,7 @@ RESAMPLES = 10_000
 SEED = 20251006
 
 _Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
+# Numbers drawn at once: bounds the memory of a bootstrap over hundreds of thousands of groups.
 _BLOCK = 4_000_000
 
 
@@ -28,10 +29,11 @@ def wilson(successes: float, n: int) -> Interval:
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n} is not a proportion")
     if n == 0:
-        return Interval(0.0, 1.0, "none (no observations)")
+        return Interval(0.0, 1.0, "none: no observations")
     share, shrink = successes / n, 1 + _Z**2 / n
     centre = (share + _Z**2 / (2 * n)) / shrink
     half = _Z / shrink * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    # At the ends the formula gives 0 and 1 but for rounding.
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Interval(low, high, "wilson")
@@ -46,7 +48,7 @@ def clustered(values_by_group: Sequence[Sequence[float]], pooled: bool = False) 
     """
     sizes = np.array([len(group) for group in values_by_group], dtype=np.float64)
     if not sizes.size:
-        return Interval(0.0, 1.0, "none (no observations)")
+        return Interval(0.0, 1.0, "none: no observations")
     if not sizes.all():
         raise ValueError("a group without values has no mean")
     sums = np.array([math.fsum(group) for group in values_by_group])
@@ -58,12 +60,13 @@ def clustered_sums(sums: NDArray[np.float64], sizes: NDArray[np.float64], pooled
     pairs = np.stack([sums, sizes] if pooled else [sums / sizes, np.ones_like(sizes)], axis=1)
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
     mean = pairs[:, 0].sum() / pairs[:, 1].sum()
+    # A bootstrap of equal groups has width 0, which would claim certainty; one group tells least of all.
     if np.ptp(kinds[:, 0] / kinds[:, 1]) < 1e-12:
         fallback = wilson(float(np.clip(mean, 0, 1)) * len(pairs), len(pairs))
-        return Interval(fallback.low, fallback.high, "wilson over groups (groups do not vary)")
+        return Interval(fallback.low, fallback.high, "wilson over groups, which do not vary")
     means = _resampled_means(kinds, counts)
     low, high = np.quantile(means, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
-    return Interval(float(low), float(high), "cluster bootstrap (percentile)")
+    return Interval(float(low), float(high), "cluster bootstrap, percentile")
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -76,6 +79,7 @@ def mcnemar(b: int, c: int) -> float:
     if b < 0 or c < 0:
         raise ValueError(f"counts cannot be negative: {b}, {c}")
     n, fewer = b + c, min(b, c)
+    # log C(n, i) step by step: C(n, i) = C(n, i - 1) (n - i + 1) / i.
     i = np.arange(1, fewer + 1, dtype=np.float64)
     log_terms = np.concatenate([[0.0], np.cumsum(np.log(n - i + 1) - np.log(i))])
     top = log_terms.max()

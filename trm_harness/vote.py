@@ -27,6 +27,7 @@ def tally(rows: Iterable[tuple[Grid, float]]) -> list[Candidate]:
     index: list[int] = []
     logits: list[float] = []
     for position, (answer, logit) in enumerate(rows):
+        # Bytes alone would take 2x3 and 3x2 grids of the same cells for one answer.
         grid = np.asarray(answer, dtype=np.uint8)
         place = places.setdefault((grid.shape, grid.tobytes()), len(answers))
         if place == len(answers):
@@ -35,6 +36,7 @@ def tally(rows: Iterable[tuple[Grid, float]]) -> list[Candidate]:
         index.append(place)
         logits.append(logit)
     votes, halts = _totals(index, logits, len(answers))
+    # Python's sort is stable, which is what keeps exact ties in their first order.
     order = sorted(range(len(answers)), key=lambda place: (-votes[place], -halts[place]))
     return [Candidate(answers[place], int(votes[place]), float(halts[place]), first_seen[place]) for place in order]
 

@@ -30,11 +30,13 @@ CACHE_VARIABLE = "TRM_HARNESS_CACHE"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# The limit of the safetensors library: a damaged length must not make us read gigabytes.
 _HEADER_LIMIT = 100_000_000
 _DTYPE_BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F16": 16, "BF16": 16, "U16": 16, "I16": 16}
 _DTYPE_BITS |= {"F32": 32, "U32": 32, "I32": 32, "F64": 64, "U64": 64, "I64": 64}
 
 
+# Plain dataclasses, checked by _build below: `zoo list` may not pay for importing pydantic.
 @dataclass(frozen=True)
 class Size:
     """Values of the network, of its whole puzzle table, and those of the table that one puzzle touches."""
@@ -139,6 +141,7 @@ def read_card(file: Path) -> Card:
         raise BadInput(f"{file}: cannot be read ({error})") from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{file}: is not TOML ({error})") from None
+    # The folder comes from where the file lies, never from the file.
     card = dataclasses.replace(_build(Card, raw, str(file)), folder=file.parent)
     for key, complaint in _complaints(card):
         raise BadInput(f"{file}: {key}: {complaint}")
@@ -187,6 +190,7 @@ def named(name: str, registry: Registry | None = None) -> Card:
 def best(known: Iterable[Card], architecture: str, task_id: str) -> Card | None:
     """The default card of an architecture for a task: highest expected value, then first by name."""
     fitting = [card for card in known if (card.architecture, card.task) == (architecture, task_id)]
+    # An unverified card without a score stands behind one that scored nothing.
     return min(fitting, key=lambda card: (-(card.expected.value if card.expected else -1.0), card.name), default=None)
 
 
@@ -240,6 +244,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise BadInput(f"{path}: the safetensors metadata is not a table of strings: the file is damaged")
     end = 0
+    # Tensors must cover the data without gap or overlap, as the format demands: hidden bytes are not weights.
     for name, begin, stop in sorted(_extents(path, header), key=lambda extent: extent[1:]):
         if begin != end:
             raise BadInput(f"{path}: tensor {name!r} starts at byte {begin}, not {end}: the file is damaged")
@@ -261,6 +266,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             header = json.loads(file.read(length))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}): check the path") from None
+    # Bad UTF-8 and bad JSON are both ValueErrors; deep nesting is somebody's attack or noise.
     except (ValueError, RecursionError):
         raise BadInput(f"{path}: its safetensors header is not JSON: the file is damaged; get it again") from None
     if not isinstance(header, dict):
@@ -314,6 +320,7 @@ def _metadata_checks(card: Card, metadata: Mapping[str, str]) -> Iterator[Check]
     if not isinstance(config, dict):
         yield Check("config", False, "the file has no configuration in its metadata")
         return
+    # The file may know more settings (vocabulary, length) than a card repeats.
     wrong = [key for key, value in card.config.items() if key not in config or config[key] != value]
     told = ", ".join(f"{key} = {config.get(key)!r}, the card says {card.config[key]!r}" for key in wrong)
     yield Check("config", not wrong, f"the file has {told}" if wrong else f"{len(card.config)} settings agree")
@@ -343,6 +350,7 @@ def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
         return _build(hint, value, where, f"{key}.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    # In Python a bool is an int, on a card it is a mistake.
     plain = {tuple: list, Mapping: dict}.get(origin, hint)
     if dataclasses.is_dataclass(plain) or not isinstance(value, plain) or (isinstance(value, bool) and plain is int):
         wanted = {list: "a list", dict: "a table", str: "a string", int: "a whole number", float: "a number"}

@@ -41,6 +41,7 @@ def show(task: str, form: str, runs: tuple[Path, ...], split: str, as_json: bool
     registry = default()
     ours, problems = read_records([paths.records(), *runs])
     reported = read_reported(Path(registry.claims.resolve(spec.id)()) for spec in registry.claims)
+    # One broken run among many must not hide the others, nor vanish without a word.
     for problem in problems:
         click.echo(f"skipped: {problem}", err=True)
     rows = [*ours, *reported]

@@ -33,6 +33,7 @@ def list_cards(pattern: str, task: str | None, as_json: bool) -> None:
         registry.tasks.spec(task)
     everything = cards(registry)
     chosen = [card for name, card in everything.items() if fnmatchcase(name, pattern) and task in (None, card.task)]
+    # Judged among all cards: a pattern that hides the better card does not make this one the default.
     defaults = {card.name for card in chosen if best(everything.values(), card.architecture, card.task) is card}
     if as_json:
         echo_json([card.mapping() | {"default": card.name in defaults} for card in chosen])

@@ -38,6 +38,7 @@ def build(rows: Iterable[Row], task: str, metric: str = "", column: str = "") ->
     ``column`` keeps one set of puzzles only. ``BadInput`` if it does not occur.
     """
     merged = _merge(row for row in rows if row.task == task)
+    # Merged before ranking: one system is one line, but each of its columns is ranked by itself.
     columns = _columns(merged)
     if column:
         if column not in columns:
@@ -86,6 +87,7 @@ def _labelled(row: Row, metric: str) -> Row:
 def _ranks(rows: Sequence[Row], column: str) -> dict[int, int]:
     """Place in ``rows`` -> rank in ``column`` among rows without labels; equal scores share a rank."""
     scores = {place: row.results[column].percent for place, row in enumerate(rows) if column in row.results}
+    # Only rows without labels compete; a label always says why its row does not.
     scores = {place: score for place, score in scores.items() if not rows[place].labels}
     return {place: 1 + sum(other > score for other in scores.values()) for place, score in scores.items()}
 
@@ -101,6 +103,7 @@ def _order(line: Line, columns: Sequence[str]) -> tuple[object, ...]:
     """Sections in the order of their columns, the unranked last; ours before others' at equal score."""
     place = next((i for i, name in enumerate(columns) if name in line.ranks), len(columns))
     first = next(name for name in columns if name in line.row.results)
+    # False sorts first: our row leads where scores are equal and among the unranked, where it would be lost.
     ours = line.row.level != OURS
     value = -line.row.results[first].percent
     if place == len(columns):

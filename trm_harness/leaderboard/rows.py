@@ -23,6 +23,7 @@ COLUMNS = {"public-eval": "public"}
 PUBLIC_TASKS = {"arc1": 400, "arc2": 120}
 """Tasks in ARC's public evaluation sets: a run on another number of tasks was made on somebody's own data."""
 
+# The files keep the sources' own words; rows speak the harness'.
 METRICS = {"exact_accuracy": "exact", "": "not stated"}
 LEVELS = {"official-leaderboard": "official", "paper": "self-reported", "secondary-page": "second-hand"}
 OURS = "ours"
@@ -84,6 +85,7 @@ def read_records(folders: Iterable[Path]) -> tuple[list[Row], list[str]]:
     """
     from trm_harness.record import RECORD_FILE, read
 
+    # By resolved path: naming a run and the folder around it must not show it twice.
     rows: dict[Path, Row] = {}
     problems: list[str] = []
     for folder in folders:
@@ -105,6 +107,7 @@ def record_row(record: RunRecord) -> Row | None:
     headline, model, chosen = record.headline, record.model, record.selection
     if headline is None:
         return None
+    # A score over puzzles is compared with all puzzles, one over tasks with all tasks.
     total = record.task.split_puzzles if headline.unit == "puzzles" else record.task.split_groups
     dollars = record.cost.dollars
     result = Result(
@@ -146,6 +149,7 @@ def _our_labels(record: RunRecord, total: int) -> tuple[str, ...]:
     """Reasons not to rank a run."""
     chosen, headline = record.selection, record.headline
     labels = []
+    # A score of a part is no score of the whole, however large the part.
     if headline.denominator < total or chosen.puzzles < record.task.split_puzzles:
         labels.append(f"{headline.denominator}/{total} {headline.unit}")
     if _our_column(record) == "public" and record.task.split_groups != PUBLIC_TASKS[record.task.id]:
@@ -173,7 +177,7 @@ def _our_cost_basis(record: RunRecord) -> str:
 def _single_pass(record: RunRecord) -> str:
     """The same score without votes, for a run whose headline is voted."""
     headline = record.headline
-    single = record.score(headline.name, headline.rule, "single") if headline.pooling == "voted" else None
+    single = record.score(headline.name, headline.rule, "single") if headline.views > 1 else None
     return f"single pass {100 * single.value:.2f}" if single else ""
 
 
@@ -218,6 +222,7 @@ def _reported_row(line: Mapping[str, str | None], where: str) -> Row:
         parameters=line["params"],
         views=None if views is None else int(views),
         demonstrations=line.get("demonstrations", ""),
+        # Dollars without a basis would look comparable with all others.
         cost_basis=line.get("cost_basis", "") or ("basis not stated" if cost is not None else ""),
         labels=tuple(filter(None, [line.get("label", "")])),
         notes=line["notes"],
@@ -233,6 +238,7 @@ def _number(line: Mapping[str, str], name: str, where: str, most: float = float(
     try:
         value = float(text)
     except ValueError:
+        # Falls through to the one message for every wrong number.
         value = -1.0
     if not 0 <= value <= most:
         raise BadInput(f"{where}: {name} {text!r} is not a number from 0{f' to {most:g}' if most < 1e9 else ''}")

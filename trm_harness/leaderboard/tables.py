@@ -80,6 +80,7 @@ def _terminal(board: Board) -> str:
     """One grid, so that the columns of all sections stand under each other, cut apart by section titles."""
     if not board.lines:
         return f"no scores of {board.task} yet: `--runs DIR` adds local runs"
+    # tabulate's "simple" form is a header, a rule and one line per row: titles go between the lines.
     top, rule, *body = _grid(board, list(board.lines), "simple").splitlines()
     parts = [f"{board.task}, {board.metric} in percent; #n is the rank in its column", top, rule]
     texts = iter(body)
@@ -109,6 +110,7 @@ def _grid(board: Board, lines: list[Line], form: str) -> str:
     cells = [_cells(line, board.columns) for line in lines]
     if form == "github":
         cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+    # A column that is empty throughout costs width and says nothing.
     kept = [place for place in range(len(headers)) if any(row[place] for row in cells)]
     cells = [[row[place] for place in kept] for row in cells]
     return tabulate(cells, [headers[place] for place in kept], tablefmt=form, disable_numparse=True)
