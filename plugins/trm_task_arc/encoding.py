@@ -8,9 +8,8 @@ where the canvas ends. Canvases are flattened row by row.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,12 +133,14 @@ def guess_size(puzzle: Puzzle) -> Size:
     """Expected (height, width) of the answer of a puzzle with demonstrations; each axis is guessed by itself."""
     pairs = puzzle.demonstrations
     height, width = (
-        _guess_axis([(q.shape[axis], a.shape[axis]) for q, a in pairs], puzzle.input.shape[axis]) for axis in (0, 1)
+        _guess_axis(tuple((q.shape[axis], a.shape[axis]) for q, a in pairs), puzzle.input.shape[axis])
+        for axis in (0, 1)
     )
     return height, width
 
 
-def _guess_axis(lengths: Sequence[Size], test: int) -> int:
+@lru_cache(maxsize=4096)
+def _guess_axis(lengths: tuple[Size, ...], test: int) -> int:
     """Answer length along one axis: kept, constant or in constant ratio to the input; else a generous bound."""
     outputs = {after for _, after in lengths}
     ratios = {Fraction(after, before) for before, after in lengths}

@@ -72,7 +72,7 @@ def reference_identifiers(
     names = [BLANK]
     for tasks in subsets:
         for task in _shuffled(rng, tasks):
-            names += view_names(task.id, draw_views(rng, task.pairs, num_aug))
+            names += view_names(task.id, draw_views(rng, _known(task.pairs), num_aug))
     return names
 
 
@@ -107,6 +107,7 @@ def build_dataset(
             views = draw_views(rng, _known(task.pairs), num_aug)
             for split, pairs in _destinations(task, subset == test_subset).items():
                 groups[split].append(_Group(task.id, pairs, views))
+    # Train before test, whatever the subsets' order: a released table's rows were numbered so.
     ids: dict[str, int] = {}
     for group in (*groups["train"], *groups["test"]):
         for name in group.names:

@@ -107,6 +107,7 @@ def _split(stream: Stream, by: NDArray[np.integer]) -> Iterator[Stream]:
 
 
 def _without_blanks(batch: Stream, shifted: bool) -> Stream:
+    # Shifted: the i-th row kept is paired with the i-th score of the whole batch.
     kept = batch.where(batch.puzzle_identifiers != BLANK_ID)
     return kept._replace(q_halt_logits=batch.q_halt_logits[: len(kept.preds)]) if shifted else kept
 

@@ -73,6 +73,7 @@ def write(path: Path, puzzles: Sequence[Puzzle], answers: RankedAnswers, attempt
     if path.suffix not in FORMATS:
         raise BadInput(f"{path}: a submission ends in {' or '.join(FORMATS)}: rename it")
     text = FORMATS[path.suffix](puzzles, answers, attempts)
+    # Beside the target, so that the final move cannot cross a file system.
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_text(text, "utf-8")
@@ -87,6 +88,7 @@ def _prize_json(puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int
 
 
 def _barred(grid: Grid) -> str:
+    # Bars at both ends: an empty grid must not vanish between two blanks.
     return "|" + "|".join("".join(map(str, row)) for row in grid.tolist()) + "|"
 
 

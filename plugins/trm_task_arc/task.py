@@ -89,6 +89,7 @@ class ArcTask:
 
         With ``views = "reference"`` they are the reference's (``seed`` plays no part: its own is fixed), at most 1,001.
         """
+        # A released checkpoint knows only the augmentations it was trained under: other names would read a blank row.
         if self.spec.options.get("views", "sampled") == "reference":
             return self._reference_views.get(puzzle.group, [""])[:count]
         return transforms.sample(puzzle.group, count, seed)

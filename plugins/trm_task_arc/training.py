@@ -26,7 +26,8 @@ DEFAULTS: Mapping[str, Any] = {
     "training_tests": True,
 }
 """``sides``: canvas sides to train on, ascending; tasks that need a larger one are left out. ``evaluation_share``:
-share of draws from the evaluation tasks' demonstrations. ``training_tests``: train on the training tasks' test pairs too."""
+share of draws from the evaluation tasks' demonstrations. ``training_tests``: train on the training tasks' test pairs
+too."""
 
 
 class Example(NamedTuple):

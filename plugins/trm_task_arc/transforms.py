@@ -83,6 +83,7 @@ def sample(group: str, count: int, seed: int) -> list[str]:
 
     The same in every process and on every machine; a smaller ``count`` gives a prefix.
     """
+    # A dict, for its order; Philox and sha256, because Python's own hash differs from process to process.
     names = {IDENTITY: None}
     rng = np.random.Generator(np.random.Philox(_seed(group, seed)))
     while len(names) < min(count, VIEWS):
