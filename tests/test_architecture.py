@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "paths": "",
     "shipped": "specs hookspecs paths",
     # The pure rooms: values in, values out.
+    "lazy": "",
     "augment": "types",
     "fingerprint": "types augment",
     "solvers": "types",
@@ -44,10 +45,11 @@ MAY_IMPORT = {
     # What rests on disk.
     "record": "types scoring",
     "journal": "types scoring record",
+    "hub": "fingerprint",
     "environment": "record",
     # The rooms that do the work.
     "evaluate": "types specs contracts augment journal vote scoring stats record environment",
-    "zoo": "types specs contracts hookspecs plugins registry record fingerprint",
+    "zoo": "types specs contracts hookspecs plugins registry record fingerprint hub",
     "leaderboard": "record stats",
     "nn": "types",
     "train": "types specs contracts hookspecs plugins registry record fingerprint zoo nn environment",
@@ -56,7 +58,7 @@ MAY_IMPORT = {
 """Room -> rooms it may import. Every room may import ``errors`` and itself; the command line may import anything."""
 
 ANYTHING = ("cli", "__main__")
-PURE = ("types", "specs", "errors", "augment", "fingerprint", "solvers", "stats", "scoring", "vote")
+PURE = ("types", "specs", "errors", "lazy", "augment", "fingerprint", "solvers", "stats", "scoring", "vote")
 TORCH = ("nn", "train", "testing", "cli", "environment")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = ("__init__", "hookspecs", "specs", "errors", "plugins", "registry", "paths", "shipped", "__main__", "cli")
