@@ -10,6 +10,7 @@ import numpy as np
 
 from trm_harness.contracts import ModelRequest
 from trm_harness.errors import BadInput
+from trm_harness.solvers import maze
 from trm_harness.solvers.sudoku import solve
 from trm_harness.specs import ModelSpec
 from trm_harness.types import Batch, Cost, Grid, ModelFacts, Prediction, Puzzle
@@ -78,6 +79,14 @@ def oracle_sudoku(request: ModelRequest) -> OneShot:
     if request.task.family != "sudoku":
         raise BadInput(f"{request.spec.id} solves Sudokus only, {request.task.id} is none: use a sudoku-* task")
     return OneShot(request.spec, solved)
+
+
+def oracle_maze(request: ModelRequest) -> OneShot:
+    """Target of ``oracle-maze``; ``BadInput`` for a task that is no maze."""
+    _refuse_weights(request)
+    if request.task.family != "maze":
+        raise BadInput(f"{request.spec.id} solves mazes only, {request.task.id} is none: use a maze-* task")
+    return OneShot(request.spec, lambda puzzle, seed: maze.solve(puzzle.input))
 
 
 def fill_blanks(puzzle: Puzzle, seed: int) -> Grid:

@@ -1,0 +1,83 @@
+"""Maze tasks. This manifest only declares them; files, generators and numpy wait behind the targets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trm_harness.hookspecs import hookimpl
+from trm_harness.specs import TaskSpec
+
+SPLITS = ("train", "validation", "test")
+VOCABULARY = 6
+"""Padding (0) and the characters ``# SGo`` (1-5)."""
+
+HARD_REPOSITORY = "sapientinc/maze-30x30-hard-1k"
+HARD_REVISION = "main"
+"""The branch, not a commit: the commit hash behind these files is not known here. What pins them is their sha256 below,
+checked at every load, so a file that changes on the hub is refused, never silently used."""
+HARD_FILES = {
+    "train.csv": "ade56c5642de77c4f261a693d7a51cf5aa32ed03693055ed04f3515452704601",
+    "test.csv": "97331af84bfb8aae0be478cf169881b0919bdbd379bc36f285ada302c2d46c8e",
+}
+"""sha256 of the files' bytes (1,808,031 each)."""
+
+GENERATED: dict[int, dict[str, Any]] = {
+    8: {"walls": (0.32, 0.55), "min_path": 8, "train_size": 50_000},
+    10: {"walls": (0.32, 0.55), "min_path": 13, "train_size": 50_000},
+    14: {"walls": (0.32, 0.52), "min_path": 24, "train_size": 20_000},
+    30: {"walls": (0.31, 0.46), "min_path": 109, "train_size": 10_000},
+}
+"""Options by side.
+
+``min_path`` is the least number of steps from start to goal: Maze-Hard's 109 for 900 cells, and the same share of the
+cells (12.1 %, rounded up) on smaller boards. ``walls`` is the range from which each maze's share of walls is drawn;
+mazes with paths long enough then have 37 % walls on average, as in Maze-Hard. The training splits have no end:
+``train_size`` is only how many ``puzzles("train")`` lists.
+"""
+
+
+def _hard() -> TaskSpec:
+    return TaskSpec(
+        id="maze-hard",
+        version=1,
+        target="trm_task_maze.task:hard",
+        title="Maze-Hard 30x30",
+        description=(
+            "30x30 mazes of sapientinc/maze-30x30-hard-1k: mark a shortest path of 109 steps or more. exact asks for "
+            "the labelled one of many shortest paths; any_optimal takes all of them. The validation split is a tenth "
+            "of train, left out of training where the recipe says hold_out."
+        ),
+        vocab_size=VOCABULARY,
+        seq_len=900,
+        splits=SPLITS,
+        family="maze",
+        options={"size": 30, "repository": HARD_REPOSITORY, "revision": HARD_REVISION, "files": HARD_FILES},
+    )
+
+
+def _generated(size: int, options: dict[str, Any]) -> TaskSpec:
+    return TaskSpec(
+        id=f"maze-{size}x{size}",
+        version=1,
+        target="trm_task_maze.task:generated",
+        title=f"Maze {size}x{size}, generated",
+        description=(
+            f"{size}x{size} mazes with random walls: mark a shortest path of {options['min_path']} steps or more. "
+            "exact asks for the labelled one, any_optimal takes every shortest path. Train, validation and test share "
+            "no pattern of walls under turns and reflections."
+        ),
+        vocab_size=VOCABULARY,
+        seq_len=size * size,
+        splits=SPLITS,
+        family="maze",
+        options={"size": size, **options, "validation_size": 500, "test_size": 1000},
+    )
+
+
+@hookimpl
+def register_tasks(register: Callable[[TaskSpec], None]) -> None:
+    """Declare Maze-Hard and the generated mazes."""
+    register(_hard())
+    for size, options in GENERATED.items():
+        register(_generated(size, options))

@@ -1,0 +1,69 @@
+"""``python -m trm_task_maze.bundle``: write the bundled validation and test sets afresh (some minutes).
+
+A bundle is an ``.npz`` file of two arrays, ``walls`` (``uint8 [count, bytes]``, one bit a cell, rows one after another)
+and ``ends`` (``uint16 [count, 2]``, the flat places of start and goal). Labels are solved on loading.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from trm_harness.errors import BadInput
+from trm_harness.solvers.maze import GOAL, OPEN, START, WALL
+from trm_harness.types import Grid
+from trm_task_maze import GENERATED, register_tasks
+from trm_task_maze.generate import Recipe, draw
+
+FOLDER = Path(__file__).parent / "data"
+SEED = 0
+
+
+def path_of(task: str, split: str) -> Path:
+    """Where the bundle of a generated task's split lies."""
+    return FOLDER / task / f"{split}.npz"
+
+
+def save(path: Path, questions: Iterable[Grid]) -> None:
+    """Write questions to ``path``, whole or not at all."""
+    flat = np.stack([question.ravel() for question in questions])
+    ends = np.stack([(flat == end).argmax(axis=1) for end in (START, GOAL)], axis=1).astype(np.uint16)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, walls=np.packbits(flat == WALL, axis=1), ends=ends)
+    os.replace(temporary, path)
+
+
+def load(path: Path, size: int) -> list[Grid]:
+    """The questions of a bundle; ``BadInput`` if it is missing or damaged."""
+    try:
+        with np.load(path) as arrays:
+            walls, ends = arrays["walls"], arrays["ends"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"the bundled mazes {path} cannot be read ({error}): reinstall trm-harness") from error
+    flat = np.where(np.unpackbits(walls, axis=1, count=size * size), np.uint8(WALL), np.uint8(OPEN))
+    for symbol, places in zip((START, GOAL), ends.T, strict=True):
+        np.put_along_axis(flat, places[:, None].astype(np.int64), symbol, axis=1)
+    return list(flat.reshape(-1, size, size))
+
+
+def main() -> None:
+    """Write every bundle from its recipe."""
+    register_tasks(_write)
+
+
+def _write(spec: object) -> None:
+    size = spec.options["size"]
+    if spec.id != f"maze-{size}x{size}" or size not in GENERATED:
+        return
+    recipe = Recipe.of(spec.options)
+    for split in ("validation", "test"):
+        save(path_of(spec.id, split), (draw(recipe, split, SEED, index) for index in range(recipe.counts[split])))
+
+
+if __name__ == "__main__":
+    main()

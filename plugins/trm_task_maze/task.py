@@ -1,0 +1,247 @@
+"""The maze task: splits, the reference's encoding, eight views, and what a right answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trm_harness import hub
+from trm_harness.augment import dihedral, inverse_dihedral
+from trm_harness.errors import BadInput
+from trm_harness.fingerprint import dataset_sha256, file_sha256
+from trm_harness.lazy import Lazy
+from trm_harness.solvers.maze import PATH, distance, is_path, solve
+from trm_harness.specs import TaskSpec
+from trm_harness.types import IDENTITY, DataSource, Encoded, Grid, Puzzle, Tokens
+from trm_task_maze import bundle, files
+from trm_task_maze.generate import Recipe, draw
+from trm_task_maze.splits import wall_hash
+from trm_task_maze.training import MazeTraining, checked_options
+
+VIEWS = {IDENTITY: 0, **{f"t{view}": view for view in range(1, 8)}}
+"""Transform names: ``t<k>`` is dihedral map k of :mod:`trm_harness.augment`."""
+
+HEAD = 64
+"""Mazes of an endless split whose content stands for the rest."""
+
+
+def hard(spec: TaskSpec, data: Path | None = None) -> MazeTask:
+    """The target of ``maze-hard``: the hub's two files, or ``train.csv`` and ``test.csv`` of the folder ``data``."""
+    return HardMaze(spec, data if data is None else _folder(data))
+
+
+def generated(spec: TaskSpec, data: Path | None = None) -> MazeTask:
+    """The target of ``maze-8x8`` and its larger kin; with ``data`` splits come from ``data/<split>.csv`` instead."""
+    return GeneratedMaze(spec) if data is None else FileMaze(spec, _folder(data))
+
+
+class MazeTask:
+    """Square mazes; where they come from is up to its kinds. Keeps the contract :class:`trm_harness.contracts.Task`."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self.spec = spec
+        self.size = int(spec.options["size"])
+        self._splits: dict[str, Sequence[Puzzle]] = {}
+
+    def puzzles(self, split: str) -> Sequence[Puzzle]:
+        """All mazes of ``split`` in a fixed order, answers included."""
+        if split not in self.spec.splits:
+            raise BadInput(f"{self.spec.id} has no split {split!r}: use one of {', '.join(self.spec.splits)}")
+        if split not in self._splits:
+            self._splits[split] = self._load(split)
+        return self._splits[split]
+
+    def source(self, split: str) -> DataSource:
+        """Where ``split`` is from; ``sha256`` covers every id, question and answer, in order."""
+        puzzles = self.puzzles(split)
+        version, notes = str(self.spec.version), f"{split}.csv"
+        return DataSource(self.spec.id, version, dataset_sha256(puzzles), len(puzzles), len(puzzles), notes)
+
+    def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
+        """``count`` different views, the identity first, at most 8."""
+        digest = sha256(f"{seed}|{puzzle.group}".encode()).digest()
+        others = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(np.arange(1, len(VIEWS)))
+        return [IDENTITY, *(f"t{view}" for view in others)][: max(count, 0)]
+
+    def transform(self, puzzle: Puzzle, name: str) -> Puzzle:
+        """Question and answer turned or reflected; the answer stays *a* shortest path, seldom the labelled one."""
+        if name == IDENTITY:
+            return puzzle
+        view = _view(name)
+        answer = None if puzzle.answer is None else dihedral(puzzle.answer, view)
+        return Puzzle(puzzle.id, puzzle.group, dihedral(puzzle.input, view), answer, facts=puzzle.facts)
+
+    def invert(self, answer: Grid, name: str) -> Grid:
+        """Undo ``name`` on a 2-D answer of any shape."""
+        return inverse_dihedral(answer, _view(name))
+
+    def encode(self, puzzle: Puzzle, transform: str = IDENTITY, options: Mapping[str, Any] | None = None) -> Encoded:
+        """Cells row by row, each symbol its own token; all mazes share the identity ``""``. Takes no options."""
+        return Encoded(self._tokens(puzzle.input), layout=(self.size, self.size))
+
+    def labels(self, puzzle: Puzzle, encoded: Encoded) -> Tokens:
+        """The whole answer, walls included: the reference takes the loss on every cell."""
+        if puzzle.answer is None:
+            raise BadInput(f"{puzzle.id} has no answer to train on: use a split with answers")
+        return self._tokens(puzzle.answer)
+
+    def decode(self, tokens: Tokens, encoded: Encoded) -> Grid:
+        """``tokens`` as a grid, 0 where one is padding; ``(0, 0)`` if all of them are."""
+        if not tokens.any():
+            return np.zeros((0, 0), np.uint8)
+        return np.clip(tokens, 0, 255).astype(np.uint8).reshape(self.size, self.size)
+
+    def measures(self, puzzle: Puzzle, answer: Grid | None) -> dict[str, float]:
+        """``exact``: the label; ``any_optimal``: any shortest path; ``valid``: a path from start to goal of any length,
+        walls and all else unchanged; ``cell_accuracy``: share of cells equal to the label.
+        """
+        if puzzle.answer is None:
+            raise BadInput(f"{puzzle.id} has no answer to measure by: use a split with answers")
+        if answer is None or answer.shape != puzzle.answer.shape:
+            return {"exact": 0.0, "any_optimal": 0.0, "valid": 0.0, "cell_accuracy": 0.0}
+        equal, valid = answer == puzzle.answer, is_path(puzzle.input, answer)
+        shortest = valid and int((answer == PATH).sum()) + 1 == distance(puzzle.input)
+        return {
+            "exact": float(equal.all()),
+            "any_optimal": float(shortest),
+            "valid": float(valid),
+            "cell_accuracy": float(equal.mean()),
+        }
+
+    def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> MazeTraining:
+        """Endless training batches; ``options`` as in :data:`trm_task_maze.training.DEFAULTS`."""
+        chosen = checked_options(self.spec.id, options)
+        pool, notes = self._pool(bool(chosen["hold_out"]))
+        count = len(pool) if chosen["puzzles"] is None else int(chosen["puzzles"])
+        if not 1 <= count <= len(pool):
+            raise BadInput(f"{self.spec.id} cannot train on {count} mazes: use 1 to {len(pool)}")
+        used = pool if count == len(pool) else pool[:count]
+        return MazeTraining(used, self.source("train"), seed, chosen["augment"], notes)
+
+    def _pool(self, hold_out: bool) -> tuple[Sequence[Puzzle], str]:
+        """Mazes to train on and what to say of them; validation is apart from train unless a kind says otherwise."""
+        return self.puzzles("train"), ""
+
+    def _load(self, split: str) -> Sequence[Puzzle]:
+        raise NotImplementedError
+
+    def _tokens(self, grid: Grid) -> Tokens:
+        if grid.shape != (self.size, self.size):
+            raise BadInput(f"{self.spec.id} takes {self.size}x{self.size} grids, this one has the shape {grid.shape}")
+        return grid.ravel().astype(np.int32)
+
+
+class FileMaze(MazeTask):
+    """Mazes from ``<folder>/<split>.csv``."""
+
+    def __init__(self, spec: TaskSpec, folder: Path) -> None:
+        super().__init__(spec)
+        self.folder = folder
+
+    def _load(self, split: str) -> Sequence[Puzzle]:
+        return files.read(self.folder / f"{split}.csv", split, self.size)
+
+
+class GeneratedMaze(MazeTask):
+    """Generated mazes: bundled validation and test sets, and training mazes without end."""
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How its mazes are made."""
+        return Recipe.of(self.spec.options)
+
+    def sample(self, seed: int, index: int) -> Puzzle:
+        """Training maze ``index`` of the stream ``seed``: any two numbers from 0 on, the same in every process.
+
+        Never a maze of validation or test under any turn or reflection. ``puzzles("train")[i]`` is ``sample(0, i)``.
+        """
+        if seed < 0 or index < 0:
+            raise BadInput(f"there is no training maze {index} of stream {seed}: use whole numbers from 0 on")
+        return _solved("train" if seed == 0 else f"train-{seed}", index, draw(self.recipe, "train", seed, index))
+
+    def source(self, split: str) -> DataSource:
+        """As for files; the endless training split is known by its recipe and its first mazes."""
+        puzzles, version = self.puzzles(split), str(self.spec.version)
+        content, notes = dataset_sha256(puzzles[:HEAD] if split == "train" else puzzles), "generated and bundled"
+        if split == "train":
+            recipe = f"{self.spec.id}|{version}|{dict(self.spec.options)}|{content}"
+            content = sha256(recipe.encode()).hexdigest()
+            notes = f"generated on demand; sha256 covers the recipe and the first {HEAD} mazes"
+        return DataSource(self.spec.id, version, content, len(puzzles), len(puzzles), notes)
+
+    def _load(self, split: str) -> Sequence[Puzzle]:
+        if split == "train":
+            return Lazy(self.recipe.counts[split], lambda index: self.sample(0, index))
+        questions = bundle.load(bundle.path_of(self.spec.id, split), self.size)
+        return [_solved(split, index, question) for index, question in enumerate(questions)]
+
+
+class HardMaze(MazeTask):
+    """Maze-Hard: two files of the hub, checked by their sha256, or the same by hand from a folder.
+
+    Its validation split is the tenth of the training mazes whose walls hash lowest: the same for everybody.
+    """
+
+    def __init__(self, spec: TaskSpec, folder: Path | None = None) -> None:
+        super().__init__(spec)
+        self.folder = folder
+
+    def pull(self) -> list[Path]:
+        """Fetch what the task needs; where it lies now. Files of a folder are only looked up."""
+        return [self._file(name) for name in self.spec.options["files"]]
+
+    def source(self, split: str) -> DataSource:
+        """Where ``split`` is from, and whether its file is the published one to the byte."""
+        puzzles, name = self.puzzles(split), _file_of(split)
+        published = file_sha256(self._file(name)) == self.spec.options["files"][name]
+        notes = f"{name}, {'the published file' if published else 'not the published file'}"
+        if split == "validation":
+            notes += f"; {len(puzzles)} of its {len(self.puzzles('train'))} mazes"
+        options = self.spec.options
+        origin = (options["repository"], options["revision"]) if published else (self.spec.id, str(self.spec.version))
+        return DataSource(*origin, dataset_sha256(puzzles), len(puzzles), len(puzzles), notes)
+
+    def _load(self, split: str) -> Sequence[Puzzle]:
+        if split != "validation":
+            return files.read(self._file(_file_of(split)), split, self.size)
+        train = self.puzzles("train")
+        chosen = sorted(train, key=lambda puzzle: wall_hash(puzzle.input))[: len(train) // 10]
+        return sorted(chosen, key=lambda puzzle: puzzle.id)
+
+    def _pool(self, hold_out: bool) -> tuple[Sequence[Puzzle], str]:
+        if not hold_out:
+            return super()._pool(hold_out)
+        held = {puzzle.id for puzzle in self.puzzles("validation")}
+        kept = [puzzle for puzzle in self.puzzles("train") if puzzle.id not in held]
+        return kept, f"without the {len(held)} validation mazes"
+
+    def _file(self, name: str) -> Path:
+        if self.folder is not None:
+            return self.folder / name
+        options = self.spec.options
+        return hub.fetch(options["repository"], name, options["revision"], options["files"][name])
+
+
+def _file_of(split: str) -> str:
+    return "test.csv" if split == "test" else "train.csv"
+
+
+def _folder(data: Path) -> Path:
+    if not data.is_dir():
+        raise BadInput(f"{data} is not a folder: --data takes the folder that holds test.csv (and train.csv, ...)")
+    return data
+
+
+def _solved(split: str, index: int, question: Grid) -> Puzzle:
+    return files.puzzle(f"{split}-{index:06d}", question, solve(question))
+
+
+def _view(name: str) -> int:
+    if name not in VIEWS:
+        raise BadInput(f"{name!r} is no view of a maze: use one of t1 to t7")
+    return VIEWS[name]

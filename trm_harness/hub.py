@@ -1,0 +1,163 @@
+"""Files from the Hugging Face hub, known by their content: what comes out has the sha256 that was asked for.
+
+The real client does the work, so ``HF_ENDPOINT``, ``HF_HOME``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE`` and tokens mean
+what they mean everywhere, and files that other tools have fetched already are found in the client's own cache.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trm_harness.errors import BadInput
+from trm_harness.fingerprint import file_sha256
+
+BY_HAND = "or get the file by hand and give its folder with --data"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository: ``revision`` is a commit, tag or branch; ``repo_type`` is ``dataset`` or ``model``."""
+
+    repo_id: str
+    filename: str
+    revision: str
+    repo_type: str = "dataset"
+
+    def __str__(self) -> str:
+        return f"{self.filename} of {self.repo_id} ({self.repo_type}, revision {self.revision})"
+
+    def cached(self) -> Path | None:
+        """Where the client's cache has it, without asking the network."""
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(
+            self.repo_id, self.filename, cache_folder(), revision=self.revision, repo_type=self.repo_type
+        )
+        # The client may also answer with a marker object: known not to exist.
+        return Path(found) if isinstance(found, str) else None
+
+    def download(self) -> Path:
+        """Have the client bring it into its cache. ``BadInput`` says why it could not."""
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HTTPError
+
+        try:
+            found = hf_hub_download(
+                self.repo_id,
+                self.filename,
+                revision=self.revision,
+                repo_type=self.repo_type,
+                cache_dir=cache_folder(),
+                endpoint=endpoint(),
+                local_files_only=offline(),
+            )
+        # The client's own errors descend from these; a connection cut in the middle is an HTTPError of its transport.
+        except (OSError, ValueError, HTTPError) as error:
+            raise BadInput(_excuse(self, error)) from error
+        return Path(found)
+
+
+def fetch(repo_id: str, filename: str, revision: str, sha256: str, repo_type: str = "dataset") -> Path:
+    """Path of a hub file in the client's cache, downloaded if need be, its content just checked.
+
+    ``sha256`` (64 hex digits) covers the file's bytes. A right file in the cache costs no network. Processes that ask
+    at once wait for one download. ``BadInput`` if the file cannot be had or has another content; nothing of such a
+    file is kept.
+    """
+    wanted = HubFile(repo_id, filename, revision, repo_type)
+    found = wanted.cached()
+    if found is not None and file_sha256(found) == sha256:
+        return found
+    with _locked(sha256):
+        return _fetched(wanted, sha256)
+
+
+def cache_folder() -> Path:
+    """The client's cache: ``$HF_HUB_CACHE``, else ``hub`` in ``$HF_HOME``, else where the client keeps it by itself.
+
+    The client reads its variables once, when it is imported; here they count at every call.
+    """
+    from huggingface_hub import constants
+
+    if os.environ.get("HF_HUB_CACHE"):
+        return Path(os.environ["HF_HUB_CACHE"]).expanduser()
+    home = os.environ.get("HF_HOME")
+    return Path(home).expanduser() / "hub" if home else Path(constants.HF_HUB_CACHE)
+
+
+def endpoint() -> str:
+    """Address of the hub: ``$HF_ENDPOINT``, else the client's own."""
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def offline() -> bool:
+    """Whether ``HF_HUB_OFFLINE`` forbids the network, by the client's words for yes."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def _fetched(wanted: HubFile, sha256: str) -> Path:
+    """As :func:`fetch`, under the lock."""
+    found = wanted.cached()
+    if found is not None:
+        # Another process may have brought the right one while this one waited.
+        if file_sha256(found) == sha256:
+            return found
+        _drop(found)
+    path = wanted.download()
+    content = file_sha256(path)
+    if content == sha256:
+        return path
+    _drop(path)
+    raise BadInput(
+        f"{wanted} from {endpoint()} has sha256 {content[:12]}..., expected {sha256[:12]}...: nothing of it was kept; "
+        f"try again, {BY_HAND}"
+    )
+
+
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """One process at a time for each content."""
+    from filelock import FileLock
+
+    folder = cache_folder() / ".locks" / "trm-harness"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / f"{name}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be written ({error.strerror}): set HF_HOME to a folder that can") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _drop(path: Path) -> None:
+    """Remove a cached file and the blob behind its link."""
+    blob = path.resolve()
+    path.unlink(missing_ok=True)
+    blob.unlink(missing_ok=True)
+
+
+def _excuse(wanted: HubFile, error: Exception) -> str:
+    """One line for why a download failed and what to do."""
+    from huggingface_hub import errors
+
+    if offline():
+        return f"{wanted} is not in {cache_folder()} and HF_HUB_OFFLINE is set: fetch it once without, {BY_HAND}"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"{endpoint()} has no {wanted.repo_type} {wanted.repo_id} that you may read: log in if it is private"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{endpoint()}: {wanted.repo_id} has no revision {wanted.revision!r}: check the name"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return f"cannot reach {endpoint()} for {wanted}: check the network and HF_ENDPOINT, {BY_HAND}"
+    if isinstance(error, errors.EntryNotFoundError):
+        return f"{endpoint()}: {wanted.repo_id} has no file {wanted.filename!r} at revision {wanted.revision!r}"
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"cannot download {wanted} from {endpoint()}: {reason}; try again, {BY_HAND}"

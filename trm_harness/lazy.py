@@ -1,0 +1,31 @@
+"""A sequence whose items are made when first looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar, overload
+
+Item = TypeVar("Item")
+
+
+class Lazy(Sequence[Item]):
+    """``count`` items, item ``i`` made by ``make(i)`` on first use and kept from then on."""
+
+    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
+        self._count, self._make = count, make
+        self._kept: dict[int, Item] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(self._count))]
+        place = range(self._count)[index]
+        if place not in self._kept:
+            self._kept[place] = self._make(place)
+        return self._kept[place]
