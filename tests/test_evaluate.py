@@ -1,0 +1,554 @@
+"""The evaluator against an independent reckoning, and every choice of a plan against what it should change."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import signal
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pluggy
+import pytest
+
+from tests.evaluating import MODEL, PLAN, TASK, LatinTask, Propagator
+from trm_harness import environment, hookspecs, journal
+from trm_harness.errors import BadInput, PluginError
+from trm_harness.evaluate import InferencePlan, Setting, Watchers, evaluate, rescore, resume, select, stored, verdicts
+from trm_harness.evaluate.plan import Budget, Work, count_views, item_seed, to_batch
+from trm_harness.hookspecs import hookimpl
+from trm_harness.record import RunRecord, read
+from trm_harness.types import Batch, Cost, Grid, Prediction, Puzzle
+
+TABLES = ("puzzles.csv", "candidates.csv")
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def alone(model: Propagator, task: LatinTask, puzzle: Puzzle, name: str, view: int) -> list[tuple[Grid, float]]:
+    """Answers and logits of every step, the puzzle by itself in its batch, in the puzzle's own frame."""
+    bare = puzzle.without_answer()
+    seen = task.transform(bare, name) if name else bare
+    encoded = task.encode(seen, name, {})
+    seeds = np.array([item_seed(PLAN.seed, puzzle.id, view, 0)], dtype=np.uint64)
+    state = model.begin(Batch((seen,), encoded.tokens[None], np.zeros((1, encoded.length)), ("",), seeds))
+    found = []
+    for _ in range(model.steps):
+        state, prediction = model.step(state)
+        grid = task.decode(prediction.tokens[0], encoded)
+        found.append((task.invert(grid, name) if name else grid, float(prediction.halt[0])))
+    return found
+
+
+def ranked(answers: list[tuple[Grid, float]]) -> list[bytes]:
+    """Candidates by votes and mean sigmoid, first come first among equals; written apart from ``vote``."""
+    votes: Counter[bytes] = Counter()
+    halts = defaultdict(list)
+    for grid, logit in answers:
+        votes[grid.tobytes()] += 1
+        halts[grid.tobytes()].append(1 / (1 + np.exp(-logit)))
+    return sorted(votes, key=lambda key: (votes[key], np.mean(halts[key])), reverse=True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunRecord]:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    return folder, evaluate(LatinTask(), Propagator(), PLAN, folder)
+
+
+def test_scores_equal_an_independent_reckoning(finished: tuple[Path, RunRecord]) -> None:
+    record = finished[1]
+    task, model = LatinTask(), Propagator()
+    single, first_two, steps = [], defaultdict(list), np.zeros(model.steps, dtype=int)
+    for puzzle in task.puzzles("test"):
+        views = [
+            alone(model, task, puzzle, name, view) for view, name in enumerate(task.transforms(puzzle, 9, PLAN.seed))
+        ]
+        right = [np.array_equal(grid, puzzle.answer) for grid, _ in views[0]]
+        single.append(right[-1])
+        steps += right
+        order = ranked([view[-1] for view in views])
+        first_two[puzzle.group].append(puzzle.answer.tobytes() in order[:2])
+    entry = record.score("pass@1", "puzzles", "single")
+    assert (entry.numerator, entry.denominator) == (sum(single), len(single))
+    assert record.score("pass@2", "tasks", "voted").numerator == sum(map(all, first_two.values()))
+    assert record.headline == record.score("pass@2", "outputs", "voted")
+    assert record.headline.value == pytest.approx(np.mean([np.mean(group) for group in first_two.values()]))
+    assert record.headline.low <= record.headline.value <= record.headline.high
+    assert list(record.depth_curve.correct) == steps.tolist()
+    assert record.depth_curve.n == len(single)
+    assert 0 < sum(single) < len(single), "a test on which everything is right or wrong tells nothing"
+    assert steps[0] < steps[-1], "the model must need its steps"
+
+
+def test_every_score_is_there_once(finished: tuple[Path, RunRecord]) -> None:
+    keys = [(entry.name, entry.rule, entry.pooling) for entry in finished[1].scores]
+    wanted = [("pass@1", "single"), ("pass@1", "voted"), ("pass@2", "voted")]
+    assert keys == [(name, rule, pooling) for name, pooling in wanted for rule in TASK.rules]
+
+
+def test_the_tables_tell_the_same_as_the_record(finished: tuple[Path, RunRecord]) -> None:
+    folder, record = finished
+    puzzles, candidates = (table(folder, name) for name in TABLES)
+    assert [row["puzzle"] for row in puzzles] == [puzzle.id for puzzle in LatinTask().puzzles("test")]
+    assert sum(int(row["single"]) for row in puzzles) == record.score("pass@1", "puzzles", "single").numerator
+    within = sum(row["rank"] in ("1", "2") for row in puzzles)
+    assert within == record.score("pass@2", "puzzles", "voted").numerator
+    per_step = [sum(int(row["right_at"][step]) for row in puzzles) for step in range(4)]
+    assert per_step == list(record.depth_curve.correct)
+    assert sum(int(row["votes"]) for row in candidates) == record.progress.total
+    for row in puzzles:
+        own = [line for line in candidates if line["puzzle"] == row["puzzle"]]
+        assert len(own) == int(row["candidates"])
+        right = [line["rank"] for line in own if line["correct"] == "1"]
+        assert right == ([row["rank"]] if row["rank"] else [])
+    measures = {entry.name: entry.value for entry in record.measures}
+    assert measures["cells"] == pytest.approx(np.mean([float(row["cells"]) for row in puzzles]))
+
+
+def test_halting_and_cost_are_counted(finished: tuple[Path, RunRecord]) -> None:
+    folder, record = finished
+    last = [float(row["halts"].split()[-1]) for row in table(folder, "puzzles.csv")]
+    assert record.halting.share_halted == np.mean(np.array(last) > 0)
+    assert record.halting.mean_steps == 4
+    assert sum(entry.n for entry in record.halting.calibration) == len(last)
+    rows = list(journal.scan(folder / "journal.jsonl"))
+    assert record.cost.flops_per_puzzle == sum(row.length * row.steps for row in rows) / len(last)
+    assert record.cost.seconds > 0
+    assert record.cost.puzzles_per_second == pytest.approx(record.cost.answers_per_second / 9)
+    assert record.cost.peak_memory_bytes > 2**20
+
+
+def test_the_record_says_where_it_ran_and_keeps_the_host_to_itself(finished: tuple[Path, RunRecord]) -> None:
+    folder, record = finished
+    text = (folder / "run.json").read_text()
+    assert record.environment.packages["numpy"] == np.__version__
+    assert record.environment.cores > 0
+    assert str(folder.parent) not in text
+    assert platform.node() not in text
+
+
+@pytest.mark.parametrize("size", [1, 5, 64, None])
+def test_batches_of_any_size_give_the_same(finished: tuple[Path, RunRecord], tmp_path: Path, size: int | None) -> None:
+    model = Propagator()
+    evaluate(LatinTask(), model, replace(PLAN, batch_size=size), tmp_path / "run")
+    assert max(model.batches) <= (size or 512)
+    for name in TABLES:
+        assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_windows_of_any_size_give_the_same(
+    finished: tuple[Path, RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "WINDOW", 10)
+    evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "run")
+    for name in TABLES:
+        assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
+
+
+def test_identity_views_come_first_and_longest_puzzles_before_shorter(finished: tuple[Path, RunRecord]) -> None:
+    rows = list(journal.scan(finished[0] / "journal.jsonl"))
+    assert {row.view for row in rows} == set(range(9))
+    task = LatinTask()
+    work = Work(task, select(task, PLAN), PLAN, 9, 24, Budget(1e9, 1e9, 8))
+    batches = [batch for _, batch in work.batches(Propagator(), 4)]
+    assert all(one.item.view == 0 for batch in batches for one in batch if sum(map(len, batches)) < 25)
+    first = [one for batch in batches for one in batch][:24]
+    assert all(one.item.view == 0 for one in first)
+    lengths = [one.encoded.length for one in first]
+    assert lengths == sorted(lengths, reverse=True)
+    assert all(len({one.encoded.length for one in batch}) == 1 for batch in batches)
+
+
+def test_seeds_belong_to_the_answer_not_to_the_batch() -> None:
+    task = LatinTask()
+    work = [
+        Work(task, select(task, PLAN), PLAN, 9, window, Budget(1e9, 1e9, size)) for window, size in ((30, 3), (500, 64))
+    ]
+    seeds = [
+        {
+            one.item: seed
+            for _, batch in plan.batches(Propagator(), 4)
+            for one, seed in zip(batch, to_batch(batch).seeds, strict=True)
+        }
+        for plan in work
+    ]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0].values())) == work[0].total
+    assert item_seed(0, "a", 1, 0) != item_seed(1, "a", 1, 0)
+
+
+def test_adaptive_halting_stops_at_the_first_positive_logit(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    model = Propagator()
+    record = evaluate(LatinTask(), model, replace(PLAN, halt="adaptive"), tmp_path / "run")
+    full = {(row.puzzle, row.view): row for row in journal.read(finished[0] / "journal.jsonl")}
+    steps = []
+    for row in journal.read(tmp_path / "run" / "journal.jsonl"):
+        whole = full[row.puzzle, row.view]
+        stop = next((place for place, logit in enumerate(whole.halts) if logit > 0), 3)
+        assert row.steps == stop + 1
+        assert row.halts == whole.halts[: stop + 1]
+        if row.view == 0:
+            assert all(map(np.array_equal, row.answers, whole.answers[: stop + 1]))
+            steps.append(row.steps)
+    assert record.halting.mean_steps == np.mean(steps) < 4
+    assert set(steps) >= {1, 2, 4}
+    assert record.cost.flops_per_puzzle < finished[1].cost.flops_per_puzzle
+    # A solved square stays solved here, so leaving early costs nothing at any depth.
+    assert record.depth_curve == finished[1].depth_curve
+
+
+def test_the_depth_curve_reaches_as_far_as_asked(tmp_path: Path) -> None:
+    record = evaluate(LatinTask(), Propagator(), InferencePlan("test", steps=7), tmp_path / "run")
+    assert len(record.depth_curve.accuracy) == record.protocol.steps == 7
+    assert all(row.steps == 7 for row in journal.scan(tmp_path / "run" / "journal.jsonl"))
+
+
+def test_limit_counts_groups_and_ids_name_groups_or_puzzles(tmp_path: Path) -> None:
+    record = evaluate(LatinTask(), Propagator(), InferencePlan("test", limit=3), tmp_path / "a")
+    assert (record.selection.groups, record.selection.puzzles) == (3, 6)
+    assert (record.task.split_groups, record.task.split_puzzles) == (12, 24)
+    assert record.headline.denominator == 3
+    record = evaluate(LatinTask(), Propagator(), InferencePlan("test", puzzles=("g5", "g8_1")), tmp_path / "b")
+    assert [row["puzzle"] for row in table(tmp_path / "b", "puzzles.csv")] == ["g5_0", "g5_1", "g5_2", "g8_1"]
+    assert record.selection.sha256 != read(tmp_path / "a").selection.sha256
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"limit": 0}, "limit must be at least 1"),
+        ({"augment": 0}, "augment must be"),
+        ({"attempts": -1}, "attempts must be"),
+        ({"steps": 0}, "steps must be"),
+        ({"batch_size": 0}, "batch-size must be"),
+        ({"halt": "never"}, "halt 'never'"),
+        ({"noise": 0.1}, "noise"),
+        ({"seed": -1}, "seed"),
+        ({"split": "train"}, "no split 'train': use test"),
+        ({"puzzles": ("g77",)}, "no puzzle or group 'g77'.*did you mean"),
+    ],
+)
+def test_a_choice_that_cannot_be_met_writes_nothing(tmp_path: Path, change: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        evaluate(LatinTask(), Propagator(), replace(PLAN, **change), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_must_be_new_and_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written"):
+        evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "file" / "run")
+    with pytest.raises(BadInput, match="is not empty"):
+        evaluate(LatinTask(), Propagator(), PLAN, tmp_path)
+
+
+def test_hidden_answers_are_answered_and_left_out_of_every_score(tmp_path: Path) -> None:
+    record = evaluate(LatinTask(hide=True), Propagator(), PLAN, tmp_path / "run")
+    assert record.selection.hidden == 3
+    assert record.score("pass@1", "puzzles", "single").denominator == 21
+    assert record.depth_curve.n == 21
+    hidden = [row for row in table(tmp_path / "run", "puzzles.csv") if row["single"] == ""]
+    assert len(hidden) == 3
+    assert all(row["attempted"] == "1" and row["cells"] == "" for row in hidden)
+    ids = tuple(row["puzzle"] for row in hidden)
+    only = evaluate(LatinTask(hide=True), Propagator(), InferencePlan("test", puzzles=ids), tmp_path / "only")
+    assert (only.status, only.scores, only.headline, only.depth_curve) == ("success", (), None, None)
+
+
+def test_a_puzzle_may_have_fewer_views_than_asked_for(tmp_path: Path) -> None:
+    record = evaluate(LatinTask(), Propagator(), replace(PLAN, augment=60), tmp_path / "run")
+    counts = Counter(row.puzzle for row in journal.scan(tmp_path / "run" / "journal.jsonl"))
+    assert counts["g0_0"] == 48, "a 3 x 3 square has 8 x 3! views"
+    assert counts["g1_0"] == record.protocol.views == 60
+    again = rescore(tmp_path / "run", LatinTask())
+    assert again.scores == record.scores
+
+
+def test_restarts_answer_again_from_other_seeds(tmp_path: Path) -> None:
+    evaluate(LatinTask(), Propagator(), replace(PLAN, augment=2, restarts=3), tmp_path / "run")
+    rows = [row for row in journal.scan(tmp_path / "run" / "journal.jsonl") if row.puzzle == "g2_0"]
+    assert sorted((row.view, row.restart) for row in rows) == [(v, r) for v in range(2) for r in range(3)]
+    assert len({row.answers[-1] for row in rows}) > 2
+    assert all((len(row.answers) == 4) == (row.view == row.restart == 0) for row in rows)
+
+
+@pytest.mark.parametrize("views", [1, 4, 9, 50])
+def test_rescoring_with_fewer_views_is_a_run_with_fewer_views(
+    finished: tuple[Path, RunRecord], tmp_path: Path, views: int
+) -> None:
+    again = rescore(finished[0], LatinTask(), views=views)
+    fewer = evaluate(LatinTask(), Propagator(), replace(PLAN, augment=min(views, 9)), tmp_path / "run")
+    assert again.scores == fewer.scores
+    assert again.protocol.voting_views == (views if views < 9 else None)
+
+
+def test_rescoring_repeats_the_record_and_counts_other_attempts(finished: tuple[Path, RunRecord]) -> None:
+    folder, record = finished
+    assert rescore(folder, LatinTask()) == read(folder) == record
+    three = rescore(folder, LatinTask(), attempts=3)
+    assert three.scores[: len(record.scores)] == record.scores
+    assert three.score("pass@3", "outputs", "voted").value >= record.headline.value
+    assert three.headline == record.headline
+    assert rescore(folder, LatinTask(), attempts=1).headline.name == "pass@1"
+    with pytest.raises(BadInput, match="views must be"):
+        rescore(folder, LatinTask(), views=0)
+
+
+def test_verdicts_show_each_puzzle(finished: tuple[Path, RunRecord]) -> None:
+    found = {verdict.puzzle.id: verdict for verdict in verdicts(finished[0], LatinTask())}
+    for row in table(finished[0], "puzzles.csv"):
+        assert str(found[row["puzzle"]].rank or "") == row["rank"]
+
+
+def test_a_task_with_one_answer_calls_its_score_exact(tmp_path: Path) -> None:
+    spec = replace(TASK, attempts=1, headline="exact", rules=("puzzles",))
+    record = evaluate(LatinTask(spec=spec), Propagator(), InferencePlan("test"), tmp_path / "run")
+    assert [(entry.name, entry.pooling) for entry in record.scores] == [("exact", "single"), ("exact", "voted")]
+    assert record.headline.name == "exact"
+
+
+@dataclass
+class Answerer:
+    """A solver that gives grids, in one step, and nothing for 5 x 5 squares."""
+
+    act: Callable[[Batch], Prediction]
+    spec: Any = MODEL
+    steps: int = 1
+    encoding: Any = None
+
+    def facts(self) -> Any:
+        return Propagator().facts()
+
+    def begin(self, batch: Batch) -> Batch:
+        return batch
+
+    def step(self, state: Batch) -> tuple[Batch, Prediction]:
+        return state, self.act(state)
+
+    def select(self, state: Batch, rows: Sequence[int]) -> Batch:
+        raise AssertionError("nobody leaves a batch of one step")
+
+    def cost(self, length: int) -> Cost:
+        return Cost()
+
+
+def truth(batch: Batch) -> Prediction:
+    """Right answers in the frame of the views shown, found by trying the transforms; ``None`` for 5 x 5."""
+    task, answers = LatinTask(), []
+    known = {puzzle.id: puzzle for puzzle in task.puzzles("test")}
+    for puzzle in batch.puzzles:
+        whole = known[puzzle.id]
+        names = task.transforms(whole, 48, 0)
+        name = next(name for name in names if np.array_equal(task.transform(whole, name).input, puzzle.input))
+        seen = task.transform(replace(whole, input=whole.answer), name).input
+        answers.append(None if seen.shape == (5, 5) else seen)
+    return Prediction(None, np.ones(batch.size, dtype=np.float32), tuple(answers))
+
+
+def test_solvers_give_grids_and_may_pass(tmp_path: Path) -> None:
+    record = evaluate(LatinTask(), Answerer(truth), replace(PLAN, augment=3), tmp_path / "run")
+    for row in table(tmp_path / "run", "puzzles.csv"):
+        five = int(row["puzzle"][1 : row["puzzle"].index("_")]) % 3 == 2
+        assert (row["attempted"], row["rank"]) == (("0", "") if five else ("1", "1"))
+    assert record.score("pass@1", "outputs", "voted").denominator == 12
+    submitted = record.score("pass@1", "submitted", "voted")
+    assert (submitted.value, submitted.denominator) == (1.0, 8)
+
+
+@pytest.mark.parametrize(
+    ("act", "complaint"),
+    [
+        (lambda batch: Prediction(batch.tokens[:, :-1], np.zeros(batch.size)), "tokens have shape"),
+        (lambda batch: Prediction(batch.tokens, np.zeros(batch.size + 1)), "halt has shape"),
+        (lambda batch: Prediction(None, np.zeros(batch.size), (None,) * (batch.size + 1)), "answers for a batch"),
+        (lambda batch: Prediction(None, np.zeros(batch.size)), "tokens have shape"),
+    ],
+)
+def test_output_that_does_not_fit_its_batch_names_the_model(tmp_path: Path, act: Any, complaint: str) -> None:
+    with pytest.raises(PluginError, match=f"model propagator: .*{complaint}"):
+        evaluate(LatinTask(), Answerer(act), PLAN, tmp_path / "run")
+    assert read(tmp_path / "run").status == "error"
+
+
+def test_transforms_that_repeat_are_the_tasks_fault(tmp_path: Path) -> None:
+    task = LatinTask()
+    task.transforms = lambda puzzle, count, seed: ["", "1:12345", "1:12345"]
+    with pytest.raises(PluginError, match="task latin"):
+        evaluate(task, Propagator(), PLAN, tmp_path / "run")
+
+
+class Tired(Propagator):
+    """Breaks down in its sixth batch."""
+
+    def begin(self, batch: Batch) -> Any:
+        if len(self.batches) == 5:
+            raise OSError("lost /some/where/private/weights.bin, sorry\nsecond line")
+        return super().begin(batch)
+
+
+def test_an_error_is_recorded_in_one_line_and_can_be_resumed(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(OSError, match="lost"):
+        evaluate(LatinTask(), Tired(), PLAN, folder)
+    record = read(folder)
+    assert record.status == "error"
+    assert record.message == "OSError: lost weights.bin, sorry second line"
+    assert record.progress.rows == sum(1 for _ in journal.scan(folder / "journal.jsonl")) > 0
+    with pytest.raises(BadInput, match=r"rows: finish the run"):
+        rescore(folder, LatinTask())
+    assert resume(folder, LatinTask(), Propagator()).scores == finished[1].scores
+    assert [session.rows for session in read(folder).sessions] == [record.progress.rows, 216 - record.progress.rows]
+
+
+def test_ctrl_c_finishes_the_batch_and_leaves_a_resumable_run(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    said, marks, folder = [], [], tmp_path / "run"
+
+    def press(done: float, total: int) -> None:
+        if done > 50 and done % 1 and not marks:
+            marks.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    record = evaluate(LatinTask(), Propagator(), PLAN, folder, watchers=Watchers(None, press, said.append))
+    assert record.progress.rows > marks[0], "the batch under way is finished"
+    assert record.status == read(folder).status == "cancelled"
+    assert 0 < record.progress.rows < 216
+    assert record.message == f"stopped with {record.progress.rows} of 216 answers"
+    assert "once more to stop at once" in said[0]
+    assert sum(1 for _ in journal.scan(folder / "journal.jsonl")) == record.progress.rows
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert resume(folder, LatinTask(), Propagator()).scores == finished[1].scores
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    presses = []
+
+    def press(done: float, total: int) -> None:
+        if done > 20 and len(presses) < 2:
+            presses.append(done)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    folder = tmp_path / "run"
+    record = evaluate(LatinTask(), Propagator(), PLAN, folder, watchers=Watchers(progress=press))
+    assert record.status == "cancelled"
+    assert len(presses) == 2
+    assert record.progress.rows <= presses[0], "the batch under way is given up"
+
+
+class Onlooker:
+    """An observing plugin."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Any]] = []
+
+    @hookimpl
+    def run_started(self, run: Any) -> None:
+        self.seen.append(("started", run.status))
+
+    @hookimpl
+    def batch_predicted(self, run: Any, batch: Any) -> None:
+        self.seen.append(("batch", len(batch)))
+
+    @hookimpl
+    def run_finished(self, record: Any) -> None:
+        self.seen.append(("finished", record.status))
+        record.model.config["steps"] = "changed by a plugin"
+
+
+class Clumsy:
+    """A plugin that fails wherever it can."""
+
+    @hookimpl
+    def batch_predicted(self) -> None:
+        raise RuntimeError("clumsy")
+
+
+def test_onlookers_see_the_run_and_cannot_harm_it(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    onlooker = Onlooker()
+    manager.register(onlooker, "onlooker")
+    manager.register(Clumsy(), "clumsy")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        record = evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "run", watchers=Watchers(manager.hook))
+    assert record.scores == finished[1].scores
+    assert record.model.config == read(tmp_path / "run").model.config == {"steps": 4}
+    kinds = [kind for kind, _ in onlooker.seen]
+    assert (kinds[0], kinds[-1]) == ("started", "finished")
+    assert sum(size for kind, size in onlooker.seen if kind == "batch") == 216
+    complaints = [str(warning.message) for warning in caught if "clumsy" in str(warning.message)]
+    assert len(complaints) == 1, "said once, not per batch"
+
+
+def test_the_setting_lands_in_the_record(tmp_path: Path) -> None:
+    card = {"training": {"demonstrations": "joint", "checkpoint_choice": "last step"}}
+    setting = Setting(card_name="a.b", card=card, untrained=True, command="trm-harness eval", dtype="bfloat16")
+    record = evaluate(LatinTask(2), Propagator(), InferencePlan("test"), tmp_path / "run", setting)
+    assert record.training.demonstrations == "joint"
+    assert (record.model.card, record.model.untrained) == ("a.b", True)
+    assert (record.command, record.protocol.dtype) == ("trm-harness eval", "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("memory", "flops", "puzzles", "size"), [(1000, 1e9, 99, 10), (1e9, 1000, 99, 2), (1e9, 1e9, 99, 99), (1, 1, 9, 1)]
+)
+def test_the_batch_fits_memory_work_and_number(memory: float, flops: float, puzzles: int, size: int) -> None:
+    class Model(Propagator):
+        def cost(self, length: int) -> Cost:
+            return Cost(flops_per_step=length, bytes_per_example=length)
+
+    assert Budget(memory, flops, puzzles).batch_size(Model(), 100, 5) == size
+
+
+def test_views_are_counted_once_for_all_where_they_agree() -> None:
+    task = LatinTask()
+    chosen = select(task, PLAN)
+    assert count_views(task, chosen, replace(PLAN, augment=1)) == 1
+    assert count_views(task, chosen, replace(PLAN, augment=48)) == 48
+    assert set(count_views(task, chosen, replace(PLAN, augment=50))) == {48, 50}
+
+
+def test_commands_and_messages_lose_private_paths(tmp_path: Path) -> None:
+    inside = tmp_path / "data" / "x"
+    arguments = [
+        "trm-harness",
+        "eval",
+        "--data",
+        str(inside),
+        "--weights=/home/me/w.safetensors",
+        "../up/y",
+        "a/b",
+        "-n",
+    ]
+    shown = environment.public_command(arguments, tmp_path)
+    assert shown == "trm-harness eval --data data/x --weights=w.safetensors y a/b -n"
+    assert environment.public_text("No file '/home/me/a b'\nin /x/y/z: a/b 1/2") == "No file 'a b' in z: a/b 1/2"
+
+
+def test_the_source_tree_is_told_from_a_wheel(tmp_path: Path) -> None:
+    assert environment.source_tree(tmp_path) == ("", None)
+    commit, dirty = environment.source_tree()
+    assert (len(commit), dirty in (True, False)) == (40, True) or (commit, dirty) == ("", None)
+
+
+def test_devices_that_are_not_there_are_named() -> None:
+    with pytest.raises(BadInput, match="device 'tpu' does not exist"):
+        environment.resolve_device("tpu")
+    assert environment.resolve_device("auto", uses_torch=False) == "cpu"
+
+
+def test_the_plan_on_disk_is_plain_json(finished: tuple[Path, RunRecord]) -> None:
+    data = json.loads((finished[0] / "plan.json").read_text())
+    assert data["plan"]["augment"] == 9
+    assert stored.StoredPlan.load(finished[0]).plan == PLAN
