@@ -107,6 +107,18 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class Metered(Protocol):
+    """A model that keeps an account of what it uses, besides :class:`Model`. The record shows what a run added to it."""
+
+    def usage(self) -> Mapping[str, float]:
+        """Counts since the model was made, each under its own name and only ever growing.
+
+        ``dollars`` is the price, where there is one and it is known for everything counted.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
     """Training examples of one length: ``tokens``, ``labels``, ``positions`` ``int32 [size, length]``."""

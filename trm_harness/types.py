@@ -125,10 +125,14 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Cost:
-    """Work for one example: FLOPs of one supervision step, and bytes of memory it holds while in the batch."""
+    """Work for one example: FLOPs of one supervision step, and bytes of memory it holds while in the batch.
+
+    ``most_puzzles`` bounds a batch whatever fits, for models whose work is neither (0: no bound of their own).
+    """
 
     flops_per_step: float = 0.0
     bytes_per_example: float = 0.0
+    most_puzzles: int = 0
 
 
 @dataclass(frozen=True)
