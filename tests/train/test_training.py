@@ -43,8 +43,10 @@ def weights(learner: Learner) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in learner.network.state_dict().items()} | dict(learner.ema.shadow)
 
 
-def test_resume_equals_an_uninterrupted_run_to_the_bit(recipe: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adamatan2", "muon"])
+def test_resume_equals_an_uninterrupted_run_to_the_bit(optimizer: str, recipe: Recipe, tmp_path: Path) -> None:
     torch.set_num_threads(1)
+    recipe = replace(recipe, optimizer=optimizer)
     whole = Learner(*parts(recipe), recipe)
     rows = [whole.advance() for _ in range(10)]
 
@@ -130,6 +132,7 @@ def test_stages_follow_one_another() -> None:
         ("bach_size = 3\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0", "unknown key 'bach_size'"),
         ("[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0\nfoo=1", "unknown key 'foo'"),
         ("batch_size = [", "is no TOML"),
+        ('optimizer = "sgd"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "optimizer 'sgd' is unknown"),
     ],
 )
 def test_bad_recipes(text: str, message: str, tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
     tensors = {f"network.{k}": v for k, v in learner.network.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in learner.ema.shadow.items()}
     for name, p in learner.network.named_parameters():
-        for key, value in learner.optimizer.state.get(p, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+        for key, value in _optimizer_of(learner, p).state.get(p, {}).items():
+            tensors[f"optimizer.{name}/{key}"] = value if isinstance(value, Tensor) else torch.tensor(value)
     for bucket, carry in learner.carries.items():
         tensors |= {f"carry.{bucket}.state.{i}": t for i, t in enumerate(carry.state)}
         tensors |= {f"carry.{bucket}.{name}": getattr(carry.rows, name) for name in _ROWS}
@@ -66,16 +66,23 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
     return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
 
 
+def _optimizer_of(learner: Learner, parameter: Tensor) -> torch.optim.Optimizer:
+    owns = (o for o in learner.optimizers if any(parameter is p for group in o.param_groups for p in group["params"]))
+    return next(owns)
+
+
 def _restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    device = learner.network.y_init.device
+    device = learner.network.device
     tensors = {k: v.to(device) for k, v in tensors.items()}
     learner.step = state["step"]
     learner.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
     learner.ema.shadow = {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}
     for name, p in learner.network.named_parameters():
-        if f"optimizer.step.{name}" in tensors:
-            moments = {key: tensors[f"optimizer.{key}.{name}"] for key in ("exp_avg", "exp_avg_sq")}
-            learner.optimizer.state[p] = {"step": int(tensors[f"optimizer.step.{name}"]), **moments}
+        key = f"optimizer.{name}/"
+        moments = {k.removeprefix(key): v for k, v in tensors.items() if k.startswith(key)}
+        if moments:
+            # AdamATan2 counts in Python numbers, which keeps its bias correction in double precision.
+            _optimizer_of(learner, p).state[p] = {k: int(v) if k == "step" else v for k, v in moments.items()}
     for bucket in state["buckets"]:
         key = f"carry.{bucket}."
         rows = Rows(*(tensors[key + name] for name in _ROWS))

@@ -24,14 +24,31 @@ def stage_rate(stage: Stage, place: int) -> float:
     return stage.lr_end + (stage.lr - stage.lr_end) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def make_optimizers(network: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """The recipe's optimizers for the network's parameters; rates are set at every step.
+
+    Muon (kellerjordan.github.io/posts/muon) orthogonalises the update of a matrix; its step is scaled to the size of an
+    Adam step, so that one learning rate serves both.
+    """
+    named = list(network.named_parameters())
+    matrices = [p for name, p in named if recipe.optimizer == "muon" and ".blocks." in name and p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for _, p in named if id(p) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = [AdamATan2(rest, 0.0, (recipe.beta1, recipe.beta2), recipe.weight_decay)]
+    if matrices:
+        decay = recipe.weight_decay
+        optimizers.append(torch.optim.Muon(matrices, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return optimizers
+
+
 class Learner:
     """Network, optimizers, EMA and carries. Everything random comes from (seed, step), so a step can be repeated."""
 
     def __init__(self, model: Trainable, source: TrainingSource, recipe: Recipe) -> None:
         self.model, self.source, self.recipe = model, source, recipe
         self.network = model.network
-        self.own_cycles = (self.network.config.h_cycles, self.network.config.l_cycles)
-        self.optimizer = AdamATan2(self.network.parameters(), 0.0, (recipe.beta1, recipe.beta2), recipe.weight_decay)
+        self.own_cycles = self.network.cycles
+        self.optimizers = make_optimizers(self.network, recipe)
         self.ema = ExponentialMovingAverage(self.network, recipe.ema_rate)
         self.carries: dict[str, Carry] = {}
         self.step = 0
@@ -84,10 +101,11 @@ class Learner:
             grads = self._looked_up.grad.flatten(0, 1)
             ids = self.carries[bucket].rows.ids.flatten()
             sparse_sign_step(self.network.table.weight, ids, grads, rate, recipe.table_weight_decay)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.network)
 
     def _use_cycles(self, stage: Stage) -> None:
@@ -96,7 +114,7 @@ class Learner:
 
     def rows(self, drawn: TrainingRows) -> Rows:
         """Drawn examples as tensors on the network's device."""
-        device = self.network.y_init.device
+        device = self.network.device
         ids = self.model.identity_rows(drawn.identities)
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)
         return Rows(*(torch.from_numpy(np.ascontiguousarray(a, dtype=np.int64)).to(device) for a in arrays))

@@ -10,6 +10,8 @@ from typing import Any
 
 from trm_harness.errors import BadInput
 
+OPTIMIZERS = ("adamatan2", "muon")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -33,12 +35,14 @@ class Stage:
 class Recipe:
     """Settings of a run. ``source`` are options of the task's training source; ``model`` overrides of its config.
 
-    ``table_lr`` and ``table_weight_decay`` are those of the puzzle table's sign-SGD; ``halt_exploration`` is the share
-    of rows that must think for a random minimum of steps.
+    ``optimizer`` is ``adamatan2`` (the published one) or ``muon``: Muon for the matrices of the blocks and AdamATan2
+    for the rest. ``table_lr`` and ``table_weight_decay`` are those of the puzzle table's sign-SGD;
+    ``halt_exploration`` is the share of rows that must think for a random minimum of steps.
     """
 
     stages: tuple[Stage, ...]
     batch_size: int = 768
+    optimizer: str = "adamatan2"
     beta1: float = 0.9
     beta2: float = 0.95
     weight_decay: float = 0.1
@@ -52,6 +56,10 @@ class Recipe:
     compile: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise BadInput(f"recipe: optimizer {self.optimizer!r} is unknown: use one of {', '.join(OPTIMIZERS)}")
 
     @property
     def total_steps(self) -> int:
