@@ -500,6 +500,43 @@ def test_the_setting_lands_in_the_record(tmp_path: Path) -> None:
     assert (record.command, record.protocol.dtype) == ("trm-harness eval", "bfloat16")
 
 
+class Priced(Propagator):
+    """Counts its calls; stops counting dollars after ``known`` of them."""
+
+    known = 10**6
+
+    def usage(self) -> dict[str, float]:
+        calls = 100 + len(self.batches)
+        return {"calls": calls, "refusals": 0} | ({"dollars": calls / 8} if calls <= self.known else {})
+
+
+def test_a_models_own_account_is_in_the_record(tmp_path: Path) -> None:
+    record = evaluate(LatinTask(), Priced(), PLAN, tmp_path / "run")
+    calls = record.cost.usage["calls"]
+    assert 31 <= calls < 40, "216 answers in batches of 7, the squares of three sizes apart"
+    assert record.cost.usage["refusals"] == 0
+    assert record.cost.dollars == calls / 8
+    assert evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "other").cost.dollars is None
+
+
+def test_a_price_that_leaves_a_sitting_out_is_not_given(tmp_path: Path) -> None:
+    class Broke(Priced):
+        def begin(self, batch: Batch) -> Any:
+            if len(self.batches) == 5:
+                raise OSError("no money")
+            return super().begin(batch)
+
+    class Silent(Priced):
+        known = 0
+
+    with pytest.raises(OSError, match="no money"):
+        evaluate(LatinTask(), Broke(), PLAN, tmp_path / "run")
+    assert read(tmp_path / "run").cost.dollars == 5 / 8
+    record = resume(tmp_path / "run", LatinTask(), Silent())
+    assert record.cost.dollars is None
+    assert record.cost.usage["calls"] > 31
+
+
 @pytest.mark.parametrize(
     ("memory", "flops", "puzzles", "size"), [(1000, 1e9, 99, 10), (1e9, 1000, 99, 2), (1e9, 1e9, 99, 99), (1, 1, 9, 1)]
 )
@@ -509,6 +546,14 @@ def test_the_batch_fits_memory_work_and_number(memory: float, flops: float, puzz
             return Cost(flops_per_step=length, bytes_per_example=length)
 
     assert Budget(memory, flops, puzzles).batch_size(Model(), 100, 5) == size
+
+
+def test_a_model_may_bound_its_batches() -> None:
+    class Model(Propagator):
+        def cost(self, length: int) -> Cost:
+            return Cost(most_puzzles=3)
+
+    assert Budget(1e9, 1e9, 99).batch_size(Model(), 100, 5) == 3
 
 
 def test_views_are_counted_once_for_all_where_they_agree() -> None:

@@ -291,6 +291,8 @@ class CostEntry(_Entry):
     """Most memory held: the device's for CUDA, else the process's."""
     device_name: str = ""
     """The device by its maker's name."""
+    usage: dict[str, int | float] = Field(default_factory=dict)
+    """What the model itself counted (calls, tokens), over the sessions whose end is known."""
     dollars: float | None = None
     """Price of the run where it has one."""
     dollars_basis: str = ""
@@ -329,6 +331,8 @@ class SessionEntry(_Entry):
     """Seconds spent predicting; null if it was killed."""
     rows: int | None = None
     """Answers it added to the journal; null if it was killed."""
+    usage: dict[str, int | float] = Field(default_factory=dict)
+    """What the model counted in it; empty for models that count nothing, and if it was killed."""
 
 
 class ProgressEntry(_Entry):

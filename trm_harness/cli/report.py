@@ -60,9 +60,10 @@ def interval(entry: Mapping[str, Any]) -> str:
 
 
 def model_name(run: Mapping[str, Any]) -> str:
-    """The card if there is one, and a word of warning for random weights."""
+    """The card if there is one, whom a chat endpoint was asked for, and a word of warning for random weights."""
     model = run["model"]
-    return f"{model['card'] or model['id']}{' (UNTRAINED)' if model['untrained'] else ''}"
+    served = f" {model['config'].get('model', '')}" if model["family"] == "llm" else ""
+    return f"{model['card'] or model['id']}{served}{' (UNTRAINED)' if model['untrained'] else ''}"
 
 
 def headline(run: Mapping[str, Any]) -> str:
@@ -127,5 +128,9 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
         work = f", {cost['flops_per_puzzle']:.3g} FLOPs a puzzle" if cost["flops_per_puzzle"] else ""
         memory = f", peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB"
         yield "cost", f"{duration(cost['seconds'])}{rate}{work}{memory} on {cost['device_name']}"
+    if cost.get("usage"):
+        counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in cost["usage"].items() if value]
+        price = [] if cost["dollars"] is None else [f"${cost['dollars']:.3g} ({cost['dollars_basis']})"]
+        yield "used", ", ".join([*counts, *price])
     for note in run["notes"]:
         yield "note", note

@@ -82,6 +82,7 @@ class Budget:
         fits = [self.puzzles]
         fits += [int(self.memory / cost.bytes_per_example)] if cost.bytes_per_example > 0 else []
         fits += [int(self.flops / work)] if work > 0 else []
+        fits += [cost.most_puzzles] if cost.most_puzzles > 0 else []
         return max(1, min(fits))
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from trm_harness import environment
-from trm_harness.contracts import Model, Task
+from trm_harness.contracts import Metered, Model, Task
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.evaluate.observe import Observers
@@ -181,7 +182,7 @@ class _Run:
         )
         view, observers = record.model_copy(deep=True), Observers(self.watchers.hooks)
         observers.tell("run_started", run=view)
-        clock = _Clock(done)
+        clock = _Meter(done, self.model)
         try:
             self._predict(clock, lambda rows: observers.tell("batch_predicted", run=view, batch=rows))
             whole = clock.rows == self.work.total
@@ -196,7 +197,7 @@ class _Run:
             observers.tell("run_finished", run=view, record=record.model_copy(deep=True))
         return record
 
-    def _predict(self, clock: _Clock, tell: Callable[[Any], None]) -> None:
+    def _predict(self, clock: _Meter, tell: Callable[[Any], None]) -> None:
         """Answer batch after batch; a row is in the journal before the next batch begins."""
         batches = self.work.batches(self.model, self.stored.steps, clock.rows)
         self.watchers.progress(clock.rows, self.work.total)
@@ -221,7 +222,7 @@ class _Run:
 
         return predict(self.work.task, self.model, batch, self.stored.steps, self.stored.plan.halt, tick)
 
-    def _scored(self, record: RunRecord, clock: _Clock) -> RunRecord:
+    def _scored(self, record: RunRecord, clock: _Meter) -> RunRecord:
         """The successful record, written beside its tables."""
         assessment = assess(self.work, scan(self.folder / JOURNAL_FILE), out=self.folder)
         findings = _findings(self.work.task, assessment, record)
@@ -230,28 +231,37 @@ class _Run:
         cost = closed.cost.model_copy(update={"flops_per_puzzle": work / record.selection.puzzles})
         return self._write(closed.model_copy(update={"status": "success", "cost": cost}))
 
-    def _closed(self, record: RunRecord, clock: _Clock, status: str, message: str = "") -> RunRecord:
+    def _closed(self, record: RunRecord, clock: _Meter, status: str, message: str = "") -> RunRecord:
         """The record of a run that stopped before its end."""
         message = message or f"stopped with {clock.rows} of {self.work.total} answers"
         return self._write(self._sat(record, clock).model_copy(update={"status": status, "message": message}))
 
-    def _sat(self, record: RunRecord, clock: _Clock) -> RunRecord:
+    def _sat(self, record: RunRecord, clock: _Meter) -> RunRecord:
         """The record with this sitting's end, and with what all sittings cost."""
-        sitting = record.sessions[-1].model_copy(update={"seconds": clock.seconds(), "rows": clock.added()})
-        sessions = (*record.sessions[:-1], sitting)
+        sessions = (*record.sessions[:-1], clock.session(record.sessions[-1].started))
         seconds = sum(session.seconds or 0.0 for session in sessions)
         rate = sum(session.rows or 0 for session in sessions) / seconds if seconds else None
-        device = record.protocol.device
-        cost = record.cost.model_copy(
-            update={
-                "seconds": seconds,
-                "answers_per_second": rate,
-                "puzzles_per_second": rate and rate * record.selection.puzzles / self.work.total,
-                "peak_memory_bytes": max(record.cost.peak_memory_bytes, environment.peak_memory(device)),
-            }
-        )
-        progress = ProgressEntry(rows=clock.rows, total=self.work.total)
-        update = {"finished": _now(), "sessions": sessions, "cost": cost, "progress": progress}
+        usage: Counter[str] = Counter()
+        for session in sessions:
+            usage.update(session.usage)
+        # A price that leaves a sitting out would be wrong, not low.
+        priced = all("dollars" in session.usage for session in sessions)
+        memory = environment.peak_memory(record.protocol.device)
+        cost = {
+            "seconds": seconds,
+            "answers_per_second": rate,
+            "puzzles_per_second": rate and rate * record.selection.puzzles / self.work.total,
+            "peak_memory_bytes": max(record.cost.peak_memory_bytes, memory),
+            "usage": dict(usage),
+            "dollars": usage["dollars"] if priced else None,
+            "dollars_basis": "as the model counts them" if priced else "",
+        }
+        update = {
+            "finished": _now(),
+            "sessions": sessions,
+            "cost": record.cost.model_copy(update=cost),
+            "progress": ProgressEntry(rows=clock.rows, total=self.work.total),
+        }
         return record.model_copy(update=update)
 
     def _write(self, record: RunRecord) -> RunRecord:
@@ -259,23 +269,21 @@ class _Run:
         return record
 
 
-@dataclass
-class _Clock:
-    """Seconds and rows of a sitting."""
+class _Meter:
+    """Seconds, rows and the model's own counts of a sitting; ``rows`` are those in the journal."""
 
-    rows: int
-    """Rows in the journal."""
+    def __init__(self, rows: int, model: Model) -> None:
+        self.rows, self._model = rows, model
+        self._rows_before, self._began, self._usage_before = rows, time.monotonic(), self._counts()
 
-    def __post_init__(self) -> None:
-        self._before, self._began = self.rows, time.monotonic()
+    def session(self, started: str) -> SessionEntry:
+        """What the sitting took so far."""
+        usage = {name: count - self._usage_before.get(name, 0) for name, count in self._counts().items()}
+        seconds, rows = time.monotonic() - self._began, self.rows - self._rows_before
+        return SessionEntry(started=started, seconds=seconds, rows=rows, usage=usage)
 
-    def seconds(self) -> float:
-        """Seconds since the sitting began."""
-        return time.monotonic() - self._began
-
-    def added(self) -> int:
-        """Rows that the sitting added."""
-        return self.rows - self._before
+    def _counts(self) -> dict[str, float]:
+        return dict(self._model.usage()) if isinstance(self._model, Metered) else {}
 
 
 def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any]:
