@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 
 from tests.conftest import Site
+from tests.hub_server import Hub, serving
 from tests.zoo_cards import CONFIG, TENSORS, cards_plugin, make_card, weights
 from trm_harness import registry as registry_room
 from trm_harness.errors import BadInput, PluginError, UnknownName
 from trm_harness.plugins import load
 from trm_harness.record import training_of
 from trm_harness.registry import Registry
-from trm_harness.zoo import Card, cards, find, named, read_card, safetensors_metadata, verify, weights_path
+from trm_harness.zoo import Card, cards, find, named, pull, read_card, safetensors_metadata, verify, weights_path
 
 
 @pytest.fixture
@@ -174,25 +176,45 @@ def test_weights_are_handed_out_only_when_they_are_the_cards(zoo: Path) -> None:
         weights_path(card)
 
 
-def test_hub_weights_come_from_the_cache_or_say_how_to_get_them(
-    zoo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRM_HARNESS_CACHE", str(tmp_path / "cache"))
-    source = f'{{ hub = "someone/weights", revision = "{"c" * 40}", filename = "model.safetensors" }}'
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    with serving() as running:
+        for name, value in running.environment(tmp_path / "home").items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def hub_card(zoo: Path, hub: Hub, content: bytes, served: bytes) -> Card:
+    """A card of ``content`` whose weights lie in a model repository of the local hub, which has ``served``."""
+    hub.put("someone/weights", "model.safetensors", served, repo_type="model")
+    commit = hub.repositories["model", "someone/weights"].commit
+    source = f'{{ hub = "someone/weights", revision = "{commit}", filename = "model.safetensors" }}'
+    return read(zoo, content=content, source=source)
+
+
+def test_hub_weights_are_pulled_once_and_found_from_then_on(zoo: Path, hub: Hub) -> None:
     content = weights("trm-toy.one")
-    card = read(zoo, content=content, source=source)
-    with pytest.raises(
-        BadInput, match=r"download 'model.safetensors' of the hub repository 'someone/weights'"
-    ) as error:
+    card = hub_card(zoo, hub, content, content)
+    with pytest.raises(BadInput, match=r"not on this machine: `trm-harness zoo pull trm-toy.one` fetches them"):
         weights_path(card)
-    cached = tmp_path / "cache" / "weights" / f"{card.sha256}.safetensors"
-    assert str(cached) in str(error.value)
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(content)
-    assert weights_path(card) == cached
-    cached.write_bytes(b"something else")
-    with pytest.raises(BadInput, match="get it again"):
+    path = pull(card)
+    assert path.read_bytes() == content
+    asked = len(hub.asked)
+    assert weights_path(card) == pull(card) == path
+    assert len(hub.asked) == asked
+
+
+def test_hub_weights_of_another_content_leave_nothing_behind(zoo: Path, hub: Hub) -> None:
+    card = hub_card(zoo, hub, b"what the card promises", b"something else")
+    with pytest.raises(BadInput, match="sha256"):
+        pull(card)
+    with pytest.raises(BadInput, match="zoo pull"):
         weights_path(card)
+
+
+def test_weights_beside_their_card_need_no_hub(zoo: Path) -> None:
+    card = read(zoo)
+    assert pull(card) == weights_path(card)
 
 
 def failed(card: Card) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 import tomllib
 import types
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 CARD_FILE = "card.toml"
 STATUSES = ("trained", "unverified")
 DEMONSTRATIONS = ("joint", "per-task", "inductive", "unknown")
-CACHE_VARIABLE = "TRM_HARNESS_CACHE"
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -199,8 +197,6 @@ def weights_path(card: Card) -> Path:
     from trm_harness.fingerprint import file_sha256
 
     path = _location(card)
-    if not path.is_file():
-        raise BadInput(_absence(card, path))
     found = file_sha256(path)
     if found != card.sha256:
         raise BadInput(
@@ -227,11 +223,16 @@ def verify(card: Card) -> list[Check]:
     return checks
 
 
-def cache_folder() -> Path:
-    """Folder for downloaded weights: ``$TRM_HARNESS_CACHE``, else ``trm-harness`` in the user's cache folder."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trm-harness"
+def pull(card: Card) -> Path:
+    """Weights of ``card`` on this machine, downloaded from its hub repository if need be, their sha256 checked.
+
+    ``BadInput`` if they cannot be had or have another content; nothing of such a file is kept.
+    """
+    if card.source.file:
+        return weights_path(card)
+    from trm_harness.hub import fetch
+
+    return fetch(card.source.hub, card.source.filename, card.source.revision, card.sha256, repo_type="model")
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
@@ -289,21 +290,20 @@ def _extents(path: Path, header: Mapping[str, Any]) -> Iterator[tuple[str, int, 
 
 
 def _location(card: Card) -> Path:
-    """Where the weights should lie; downloaded ones are kept under their hash."""
+    """Where the weights lie. ``BadInput`` says what to do when they are not there."""
     if card.source.file:
-        return card.folder / card.source.file
-    return cache_folder() / "weights" / f"{card.sha256}.safetensors"
+        path = card.folder / card.source.file
+        if not path.is_file():
+            raise BadInput(f"{path}: the weights of card {card.name} are missing: restore the file beside its card")
+        return path
+    from trm_harness.hub import HubFile
 
-
-def _absence(card: Card, path: Path) -> str:
-    """What to do when the weights are not there."""
-    if card.source.file:
-        return f"{path}: the weights of card {card.name} are missing: restore the file beside its card"
-    source = card.source
-    return (
-        f"the weights of card {card.name} are not on this machine: download {source.filename!r} of the hub repository "
-        f"{source.hub!r} at revision {source.revision[:12]} and save it as {path}"
-    )
+    cached = HubFile(card.source.hub, card.source.filename, card.source.revision, "model").cached()
+    if cached is None:
+        raise BadInput(
+            f"the weights of card {card.name} are not on this machine: `trm-harness zoo pull {card.name}` fetches them"
+        )
+    return cached
 
 
 def _metadata_checks(card: Card, metadata: Mapping[str, str]) -> Iterator[Check]:

@@ -19,7 +19,7 @@ VERBS = {
     "train": ("trm_harness.cli.train:command", "Train a model on a task."),
     "tasks": ("trm_harness.cli.tasks:command", "The puzzles: list, show, sample."),
     "models": ("trm_harness.cli.models:command", "The architectures and solvers: list, show."),
-    "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, verify, path."),
+    "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, pull, verify, path."),
     "runs": ("trm_harness.cli.runs:command", "Records of finished and unfinished runs: list, show, score, path."),
     "leaderboard": ("trm_harness.cli.leaderboard:command", "Our records beside the scores others published."),
     "plugins": ("trm_harness.cli.plugins:command", "Installed plugins and their health: list, show."),

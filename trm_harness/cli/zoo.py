@@ -68,6 +68,19 @@ def path(name: str) -> None:
 
 
 @command.command()
+@click.argument("name")
+def pull(name: str) -> None:
+    """Fetch a card's weights from its hub repository into the hub client's cache, and print their path.
+
+    HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE mean what they mean to the hub's own client.
+    """
+    from trm_harness.zoo import named
+    from trm_harness.zoo import pull as pull_weights
+
+    click.echo(pull_weights(named(name)))
+
+
+@command.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @json_option
 def verify(names: tuple[str, ...], as_json: bool) -> None:
