@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,6 +156,62 @@ def test_damaged_weights_are_one_line(call: Call, kind: str) -> None:
     said = call(*SUDOKU, "--model", "trm-nano", "--weights", "w.safetensors")
     assert said.code == 2, said
     assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def shipped_weights() -> Path:
+    from trm_harness.zoo import named, weights_path
+
+    return weights_path(named("trm-nano.sudoku-4x4"))
+
+
+def test_shipped_weights_are_found_by_task_and_tell_what_they_were_trained_on(call: Call) -> None:
+    said = call(*SUDOKU, "--model", "trm-nano", "--limit", "6", "--steps", "2")
+    assert said.code == 0, said.err
+    assert "trm-nano.sudoku-4x4" in said.out
+    assert "inductive" in said.out
+    (folder,) = Path("runs").iterdir()
+    found = record.read(folder)
+    assert found.model.card == "trm-nano.sudoku-4x4"
+    assert found.training.data[0].name == "sudoku-4x4/train"
+    assert found.headline.value > 0.5
+    by_card = call(*SUDOKU, "--model", "trm-nano.sudoku-4x4", "--limit", "6", "--steps", "2", "--json")
+    assert json.loads(by_card.out)["model"]["weights_sha256"] == found.model.weights_sha256
+
+
+def test_a_card_answers_its_own_task_only(call: Call) -> None:
+    said = call("eval", "--task", "sudoku-9x9", "--model", "trm-nano.sudoku-4x4")
+    assert said.code == 2
+    assert "holds weights for task sudoku-4x4, not sudoku-9x9" in said.err
+
+
+def test_a_file_of_known_weights_is_recognised_and_other_weights_do_not_resume(call: Call) -> None:
+    shutil.copy(shipped_weights(), "mine.safetensors")
+    args = (*SUDOKU, "--model", "trm-nano", "--weights", "mine.safetensors", "--limit", "6", "--steps", "2")
+    assert call(*args, "--out", "run").code == 0
+    found = record.read(Path("run"))
+    assert (found.model.card, found.training.demonstrations) == ("trm-nano.sudoku-4x4", "inductive")
+    assert found.command.endswith("--weights mine.safetensors --limit 6 --steps 2 --out run")
+    record.write(Path("run"), found.model_copy(update={"status": "started"}))
+    os.truncate("run/journal.jsonl", 700)
+    content = Path("mine.safetensors").read_bytes()
+    Path("mine.safetensors").write_bytes(content[:-4] + bytes(4))
+    said = call("eval", "--resume", "run")
+    assert said.code == 2
+    assert "weights of trm-nano changed since the run began" in said.err
+    Path("mine.safetensors").unlink()
+    assert "mine.safetensors" in call("eval", "--resume", "run").err
+    Path("mine.safetensors").write_bytes(content)
+    done = call("eval", "--resume", "run")
+    assert done.code == 0, done.err
+    assert "dropped a torn last line" in done.err
+    assert record.read(Path("run")).scores == found.scores
+
+
+def test_weights_of_another_size_are_refused(call: Call) -> None:
+    said = call("eval", "--task", "sudoku-9x9", "--model", "trm-nano", "--weights", str(shipped_weights()))
+    assert said.code == 2, said
     assert said.err.count("\n") == 1
     assert not Path("runs").exists()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,7 +233,21 @@ def _model(launch: Launch, task: Task, plan: InferencePlan) -> tuple[Model, Sett
         command=_command(),
         launch=dataclasses.asdict(launch),
         distributions=tuple(owner.distribution for owner in owners),
+        notes=tuple(_notes(card, task)),
     )
+
+
+def _notes(card: Card | None, task: Task) -> Iterator[str]:
+    """What a reader should know of a card's weights."""
+    if card is None:
+        return
+    if card.status != "trained":
+        yield f"card {card.name} is {card.status}: no score of it was measured with this harness"
+    if card.task != task.spec.id:
+        yield f"the weights are those of card {card.name}, trained for task {card.task}"
+    elif card.task_version != task.spec.version:
+        made, here = card.task_version, task.spec.version
+        yield f"card {card.name} was made with version {made} of task {card.task}, this is version {here}"
 
 
 def _weights(launch: Launch) -> tuple[Card | None, Path | None]:

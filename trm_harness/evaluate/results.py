@@ -93,8 +93,9 @@ class Assessment:
 
     def _deepen(self, right: list[bool]) -> None:
         """Add a puzzle to the depth curve; whoever halted early keeps the last answer."""
-        # A puzzle with more steps than any before it: the earlier ones stand where they stopped.
-        self.right_at += [sum(self.exact)] * (len(right) - len(self.right_at))
+        if len(right) > len(self.right_at):
+            # More steps than any puzzle before: the earlier ones stand where they stopped.
+            self.right_at += [sum(self.exact)] * (len(right) - len(self.right_at))
         for step in range(len(self.right_at)):
             self.right_at[step] += right[min(step, len(right) - 1)]
 

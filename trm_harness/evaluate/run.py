@@ -50,7 +50,8 @@ class Setting:
     """What surrounds a run and goes into its record.
 
     ``card`` is the weights' zoo card as a mapping (its ``training`` table is the declaration), ``command`` the exact
-    command, ``launch`` what the caller needs to make task and model again, ``distributions`` the plugins' packages.
+    command, ``launch`` what the caller needs to make task and model again, ``distributions`` the plugins' packages,
+    ``notes`` what a reader of the score should know.
     """
 
     device: str = "cpu"
@@ -61,6 +62,7 @@ class Setting:
     command: str = ""
     launch: Mapping[str, Any] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,7 @@ def _first_record(
         cost=CostEntry(device_name=environment.device_name(setting.device)),
         environment=environment.snapshot(setting.distributions),
         command=setting.command,
+        notes=setting.notes,
     )
 
 
