@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -224,7 +223,8 @@ def tables(work: Work, out: Path | None) -> Iterator[Callable[[Verdict], None]]:
 @contextmanager
 def _table(file: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
     """A CSV file that appears under its name when the block ends well."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    # The run is locked, so one name does, and what a kill leaves behind is overwritten by the resume.
+    temporary = file.with_name(f".{file.name}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, lineterminator="\n")
