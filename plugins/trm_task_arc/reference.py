@@ -32,7 +32,6 @@ TRIALS_PER_AUGMENTATION = 5
 _LANES = 2
 _WORDS = np.random.Generator(np.random.Philox(20251006))
 _CELL_KEYS = _WORDS.integers(0, 2**64, (2, FULL_SIDE, FULL_SIDE, _LANES), dtype=np.uint64)
-_SHAPE_KEYS = _WORDS.integers(0, 2**64, (2, FULL_SIDE + 1, FULL_SIDE + 1, _LANES), dtype=np.uint64)
 _COLOUR_KEYS = _WORDS.integers(0, 2**64, (_LANES, 10), dtype=np.uint64)
 
 
@@ -147,13 +146,12 @@ class ContentHash:
     """128-bit keys of augmented copies of a task that are equal when the copies' unordered pairs are.
 
     A grid's hash is the sum over cells of ``cell key x colour key`` modulo 2^64, twice with other keys. With the sums
-    of cell keys per colour at hand, for each dihedral map, recolouring a task costs ten products a pair.
+    of cell keys per colour at hand, for each dihedral map, recolouring a task costs ten products a pair. Black cells
+    count like others, so that the shape is in the sum too.
     """
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        summed = [self._colour_sums(pair) for pair in pairs]
-        self._sums = np.stack([sums for sums, _ in summed], axis=1)
-        self._shapes = np.stack([shapes for _, shapes in summed], axis=1)
+        self._sums = np.stack([self._colour_sums(pair) for pair in pairs], axis=1)
 
     def __call__(self, views: Views) -> list[bytes]:
         """A 16-byte key for each view."""
@@ -162,24 +160,22 @@ class ContentHash:
             rows = views.dihedral == dihedral
             for lane in range(_LANES):
                 colours = _COLOUR_KEYS[lane][views.permutation[rows]]
-                pairs = colours @ self._sums[dihedral, ..., lane].T + self._shapes[dihedral, :, lane]
+                pairs = colours @ self._sums[dihedral, ..., lane].T
                 # A sum does not mind the order of the pairs; mixing first keeps it from minding only their total.
                 keys[rows, lane] = _mix(pairs).sum(axis=1)
         return keys.view("V16").ravel().tolist()
 
     @staticmethod
-    def _colour_sums(pair: Pair) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """Sums of cell keys ``uint64 [8, 10, lanes]`` and shape keys ``[8, lanes]`` of a pair under each map."""
+    def _colour_sums(pair: Pair) -> NDArray[np.uint64]:
+        """Sums of cell keys ``uint64 [8, 10, lanes]`` of a pair: for each dihedral map, over the cells of a colour."""
         sums = np.zeros((8, 10, _LANES), dtype=np.uint64)
-        shapes = np.zeros((8, _LANES), dtype=np.uint64)
-        for grid, cells, shape_keys in zip(pair, _CELL_KEYS, _SHAPE_KEYS, strict=True):
+        for grid, cells in zip(pair, _CELL_KEYS, strict=True):
             masks = (grid.reshape(-1) == np.arange(10)[:, None]).astype(np.uint64)
             for dihedral in range(8):
                 turned, places = _turned_cells(grid.shape, dihedral)
                 keys = cells[: turned[0], : turned[1]].reshape(-1, _LANES)
                 sums[dihedral] += masks @ keys[places]
-                shapes[dihedral] += shape_keys[turned]
-        return sums, shapes
+        return sums
 
 
 class _Group(NamedTuple):
