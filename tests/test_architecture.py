@@ -51,7 +51,7 @@ MAY_IMPORT = {
     "evaluate": "types specs contracts augment journal vote scoring stats record environment",
     "zoo": "types specs contracts hookspecs plugins registry record fingerprint hub",
     "leaderboard": "record stats",
-    "nn": "types",
+    "nn": "types specs contracts fingerprint environment",
     "train": "types specs contracts hookspecs plugins registry record fingerprint zoo nn environment",
     "testing": "types specs contracts augment fingerprint vote scoring hookspecs plugins registry evaluate train nn",
 }

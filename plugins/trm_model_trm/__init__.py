@@ -1,4 +1,4 @@
-"""Manifest of the TRM plugin: the published configurations of "Less is More" (arXiv 2510.04871) and a nano one."""
+"""Manifest of the TRM plugin: "Less is More" (arXiv 2510.04871) as published, its ablations, and a nano model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ PUBLISHED = {
     "positions": "rope",
     "prefix": 16,
     "puzzle_dim": 512,
+    "features": 2,
+    "networks": 1,
+    "gradient": "full",
 }
+
+ABLATED = PUBLISHED | {"l_cycles": 6}
+"""The paper ablates with T = 3, n = 6 (on Sudoku-Extreme, from the MLP mixer); these keep the attention of trm-7m."""
 
 NANO = PUBLISHED | {
     "hidden_size": 64,
@@ -65,6 +71,30 @@ SPECS = (
         "TRM, learned positions",
         "The attention model with a learned position table in place of rotary positions.",
         PUBLISHED | {"positions": "learned"},
+    ),
+    _spec(
+        "trm-7m-singlez",
+        "TRM ablation: single z",
+        "One feature that is answer and latent at once (table 2 of the paper); 7M parameters.",
+        ABLATED | {"features": 1},
+    ),
+    _spec(
+        "trm-7m-separate",
+        "TRM ablation: separate networks",
+        "Separate networks for the updates of y and z, f_H and f_L (table 1 of the paper); 14M parameters.",
+        ABLATED | {"networks": 2},
+    ),
+    _spec(
+        "trm-7m-4layers",
+        "TRM ablation: 4 layers, n = 3",
+        "Twice the layers, half the latent updates (table 1 of the paper); 14M parameters.",
+        ABLATED | {"layers": 4, "l_cycles": 3},
+    ),
+    _spec(
+        "trm-7m-onestep",
+        "TRM ablation: one-step gradient",
+        "Gradients through the last update of z and of y only, as in HRM (table 1 of the paper); 7M parameters.",
+        ABLATED | {"gradient": "one-step"},
     ),
     _spec("trm-nano", "TRM nano", "A small MLP-mixing TRM that trains in minutes on a CPU.", NANO),
 )

@@ -38,7 +38,8 @@ def train(
     checkpoints = out / "checkpoints"
     spent = load_checkpoint(checkpoints, learner)["seconds"] if resume else 0.0
     if recipe.compile:
-        learner.network.core.compile(dynamic=False)
+        for stack in learner.network.stacks:
+            stack.compile(dynamic=False)
     started = saved = time.monotonic()
     with (out / "metrics.jsonl").open("a") as log:
         while learner.step < recipe.total_steps and time.monotonic() - started < seconds:

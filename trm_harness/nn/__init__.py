@@ -1,1 +1,1 @@
-"""Torch building blocks shared by model plugins and trainers. Imports nothing of the harness but types and errors."""
+"""Torch building blocks shared by model plugins and trainers: blocks, losses, optimizers, and the Model wrapper."""

@@ -135,15 +135,15 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """``layers`` blocks applied to ``state + injection``."""
+    """``layers`` blocks applied to ``state + injection``, or to ``state`` alone."""
 
     def __init__(self, layers: int, dim: int, heads: int, expansion: float, eps: float, sequence: int = 0) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(dim, heads, expansion, eps, sequence) for _ in range(layers))
 
-    def forward(self, state: Tensor, injection: Tensor, rope: Rope | None) -> Tensor:
+    def forward(self, state: Tensor, injection: Tensor | None, rope: Rope | None) -> Tensor:
         """``[batch, length, dim]`` for both inputs and the result."""
-        x = state + injection
+        x = state if injection is None else state + injection
         for block in self.blocks:
             x = block(x, rope)
         return x

@@ -57,6 +57,14 @@ class RecursiveNetwork(Protocol):
     """Halt when the halting logit beats the continue logit (HRM) instead of zero (TRM)."""
     bootstraps: bool
     """Train the continue logit on a bootstrapped target (HRM)."""
+    cycles: tuple[int, int]
+    """Rounds and latent updates in use; a recipe may lower them for a while."""
+    table: Any
+    """Puzzle table, a module with ``weight`` float32 ``[rows, dim]``, or ``None``."""
+    device: torch.device
+    """Where it lies."""
+    stacks: tuple[torch.nn.Module, ...]
+    """Its parts that are worth compiling."""
 
     def initial_state(self, batch: int, length: int) -> State:
         """Starting state for ``batch`` rows of ``length`` cells."""

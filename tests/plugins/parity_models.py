@@ -1,0 +1,293 @@
+"""The reference's fixtures of a network, and the comparisons that every architecture has to pass.
+
+Tolerances are those measured for the fixtures (their README, section 9). A small part of the fixtures is in the
+tree; the full set runs wherever ``../shared/parity`` is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from tests.parity_files import parity_roots, weights_from_recipe
+from trm_harness.nn.checkpoint import load_state
+from trm_harness.nn.losses import SupervisionLoss, supervision_loss
+from trm_harness.nn.network import Architecture
+from trm_harness.nn.optim import AdamATan2, ExponentialMovingAverage, cosine_with_warmup, sparse_sign_step
+from trm_harness.nn.reference import from_reference, to_reference
+from trm_harness.nn.supervision import Carry, Rows, StepOutput, empty_carry, supervise
+
+STATES = ("z_H", "z_L")
+
+
+def found(cases: Iterable[str]) -> list[Any]:
+    """The folders of ``cases`` that are at hand, as test parameters."""
+    return [
+        pytest.param(root / "models" / case, id=f"{case}-{label}")
+        for label, root in parity_roots()
+        for case in cases
+        if (root / "models" / case).is_dir()
+    ]
+
+
+class Case:
+    """One fixture folder: configuration, batches, expected values, and our network with its weights."""
+
+    def __init__(self, folder: Path, architecture: Architecture, **config: Any) -> None:
+        """``config``: what ``architecture`` needs besides the fields that all have."""
+        torch.set_num_threads(1)
+        self.folder, self.full = folder, folder.name.startswith("full_")
+        self.architecture = architecture
+        self.spec = fixture_config(folder)
+        self.arch, self.train = self.spec["config"], self.spec["train"]
+        self.batch = self.tensors("batch")
+        shared = shared_config(self.arch, self.spec["puzzle_emb_len"])
+        self.network = architecture.network(architecture.config.from_mapping(shared | config))
+        state = weights_from_recipe(self.spec) if self.full else self.tensors("weights")
+        load_state(self.network, from_reference(architecture, state), folder.name)
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """One of the fixture's safetensors files."""
+        return {k: torch.from_numpy(v) for k, v in load_file(self.folder / f"{name}.safetensors").items()}
+
+    def rows(self, prefix: str = "") -> Rows:
+        """Evaluation batch, or training batch ``train.<i>.``."""
+        tokens, labels = (self.batch[prefix + k].long() for k in ("inputs", "labels"))
+        ids = self.batch[prefix + "puzzle_identifiers"].long().unsqueeze(-1)
+        return Rows(tokens, labels, torch.arange(tokens.shape[1]).expand_as(tokens), ids)
+
+    def json(self, name: str) -> Any:
+        """One of the fixture's JSON files."""
+        return json.loads((self.folder / f"{name}.json").read_text())
+
+    def theirs(self, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Our tensors under the reference's names."""
+        return to_reference(self.architecture, values)
+
+
+def fixture_config(folder: Path) -> dict[str, Any]:
+    """A fixture's ``config.json``."""
+    return json.loads((folder / "config.json").read_text())
+
+
+def shared_config(arch: dict[str, Any], prefix: int) -> dict[str, Any]:
+    """Fields of every architecture, from the reference's names."""
+    return {
+        "vocab_size": arch["vocab_size"],
+        "seq_len": arch["seq_len"],
+        "hidden_size": arch["hidden_size"],
+        "heads": arch["num_heads"],
+        "expansion": arch["expansion"],
+        "supervision_steps": arch["halt_max_steps"],
+        "mixer": "mlp" if arch.get("mlp_t") else "attention",
+        "positions": arch["pos_encodings"],
+        "prefix": prefix,
+        "puzzle_dim": arch["puzzle_emb_ndim"],
+        "table_rows": arch["num_puzzle_identifiers"],
+        "rms_norm_eps": arch["rms_norm_eps"],
+        "rope_theta": arch["rope_theta"],
+    }
+
+
+def close(got: torch.Tensor, want: torch.Tensor, rtol: float, atol: float, what: str) -> None:
+    """``got`` equals ``want`` within the tolerances."""
+    torch.testing.assert_close(got.detach().double(), want.double(), rtol=rtol, atol=atol, msg=lambda m: f"{what}: {m}")
+
+
+def check_names(case: Case) -> None:
+    """Our names become the reference's and come back, whatever wrappers the reference's checkpoint went through."""
+    ours = case.network.state_dict()
+    wrapped = {"_orig_mod.model." + k: v for k, v in case.theirs(ours).items()}
+    again = from_reference(case.architecture, wrapped)
+    assert again.keys() == ours.keys()
+    assert all(torch.equal(again[k], ours[k]) for k in ours)
+
+
+@torch.no_grad()
+def check_evaluation(case: Case) -> None:
+    """States, logits, predictions and losses at every supervision step of the evaluation run."""
+    want, metrics, rows = case.tensors("eval_outputs"), case.json("eval_metrics"), case.rows()
+    mixing = case.arch.get("mlp_t")
+    atol_z = 6e-5 if case.full else (4e-4 if mixing else 5e-5)
+    atol_logits = 3e-5 if case.full else (2e-4 if mixing else 5e-5)
+    carry = empty_carry(case.network, rows)
+    limit = case.arch["halt_max_steps"]
+    for step in range(limit):
+        carry, out, target = supervise(case.network, carry, rows, case.network.table, limit, training=False)
+        assert target is None
+        first = step == 0
+        close(out.logits, want["logits"][step], *((1e-6, 6e-6) if first else (1e-5, atol_logits)), f"logits {step}")
+        close(out.halt_logits[:, 0], want["q_halt_logits"][step], 1e-5, atol_logits, f"halt {step}")
+        close(out.halt_logits[:, 1], want["q_continue_logits"][step], 1e-5, atol_logits, f"continue {step}")
+        _check_states(want, step, limit, out.state, atol_z)
+        _check_predictions(out.logits, want["logits"][step], want["preds"][step])
+        assert torch.equal(carry.steps, want["steps"][step])
+        assert torch.equal(carry.halted, want["halted"][step])
+        _check_eval_loss(out, carry, metrics[step])
+
+
+def _check_states(want: dict, step: int, limit: int, state: tuple, atol: float) -> None:
+    names = [name for name in STATES if name in want or f"{name}_first_every8" in want]
+    for name, value in zip(names, state, strict=True):
+        if name in want:
+            close(value, want[name][step], 1e-5, atol, f"{name} {step}")
+        elif step in (0, limit - 1):
+            label = "first" if step == 0 else "last"
+            close(value[:, ::8], want[f"{name}_{label}_every8"], 1e-5, atol, f"{name} {label}")
+
+
+def _check_predictions(logits: torch.Tensor, want_logits: torch.Tensor, want: torch.Tensor) -> None:
+    top = want_logits.topk(2, dim=-1).values
+    clear = (top[..., 0] - top[..., 1]) > 1e-3
+    assert torch.equal(logits.argmax(-1)[clear], want[clear].long())
+
+
+def _check_eval_loss(out: StepOutput, carry: Carry, want: dict) -> None:
+    loss = supervision_loss(out.logits, out.halt_logits, carry.rows.labels, carry.halted, carry.steps)
+    assert loss.total.dtype == torch.float64
+    assert float(loss.total) == pytest.approx(want["loss"], rel=1e-5, abs=5e-5)
+    for name, value in loss.metrics.items():
+        assert float(value) == pytest.approx(want[name], rel=1e-5, abs=5e-5), name
+
+
+class Training:
+    """The reference's training micro-step, from the public pieces."""
+
+    def __init__(self, case: Case) -> None:
+        t = case.train
+        self.case, self.network = case, case.network
+        self.optimizer = AdamATan2(self.network.parameters(), t["lr"], (t["beta1"], t["beta2"]), t["weight_decay"])
+        self.ema = ExponentialMovingAverage(self.network, t["ema_rate"])
+        self.carry = empty_carry(self.network, case.rows("train.1."))
+        self.looked_up = torch.empty(0)
+
+    def lookup(self, ids: torch.Tensor) -> torch.Tensor:
+        """Table rows as a leaf whose gradient can be read."""
+        self.looked_up = self.network.table(ids).detach().requires_grad_()
+        return self.looked_up
+
+    def lr(self, base: float, step: int) -> float:
+        """The scheduled learning rate."""
+        t = self.case.train
+        return cosine_with_warmup(step, base, t["lr_warmup_steps"], t["total_steps"], t["lr_min_ratio"])
+
+    def step(self, index: int) -> tuple[StepOutput, torch.Tensor | None, SupervisionLoss]:
+        """Forward and backward of micro-step ``index``."""
+        rows = self.case.rows(f"train.{index}.")
+        self.carry, out, target = supervise(
+            self.network, self.carry, rows, self.lookup, self.case.arch["halt_max_steps"], training=True
+        )
+        carry = self.carry
+        loss = supervision_loss(out.logits, out.halt_logits, carry.rows.labels, carry.halted, carry.steps, target)
+        (loss.total / rows.tokens.shape[0]).backward()
+        return out, target, loss
+
+    def update(self, index: int) -> None:
+        """Both optimizers and the EMA."""
+        t = self.case.train
+        sparse_sign_step(
+            self.network.table.weight,
+            self.carry.rows.ids.flatten(),
+            self.looked_up.grad.flatten(0, 1),
+            self.lr(t["puzzle_emb_lr"], index),
+            t["puzzle_emb_weight_decay"],
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.lr(t["lr"], index)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.network)
+
+
+def check_training(case: Case) -> None:
+    """Consecutive micro-steps: outputs, carry, losses, gradients, weights after both optimizers, and the EMA."""
+    want, told, training = case.tensors("train_step"), case.json("train_step"), Training(case)
+    for index, step in enumerate(told["steps"], start=1):
+        out, target, loss = training.step(index)
+        _check_outputs(case, want, index, training, out)
+        _check_target(case, want, index, target)
+        assert float(loss.total.detach()) == pytest.approx(step["loss"], rel=1e-6, abs=2e-5)
+        assert loss.metrics.keys() == step["metrics"].keys()
+        for name, value in loss.metrics.items():
+            assert float(value) == pytest.approx(step["metrics"][name], rel=1e-6, abs=2e-5), name
+        _check_gradients(case, want, index, training)
+        training.update(index)
+        _check_parameters(case, want, index, training)
+    _check_ema(case, want, len(told["steps"]), training)
+
+
+def _check_outputs(case: Case, want: dict, index: int, training: Training, out: StepOutput) -> None:
+    rows, carry = training.carry.rows, training.carry
+    late = case.full and index > 1
+    logits_atol, z_atol = (1e-4, 5e-4) if late else (1.5e-5, 2e-5)
+    for name, value in (
+        ("logits", out.logits),
+        ("q_halt_logits", out.halt_logits[:, 0]),
+        ("q_continue_logits", out.halt_logits[:, 1]),
+    ):
+        if f"{name}.{index}" in want:
+            close(value, want[f"{name}.{index}"], 1e-6, logits_atol, f"train {name} {index}")
+    names = [name for name in STATES if f"{name}.{index}" in want]
+    for name, value in zip(names, out.state, strict=bool(names)):
+        close(value, want[f"{name}.{index}"], 1e-6, z_atol, f"train {name} {index}")
+    for name, value in (("steps", carry.steps), ("halted", carry.halted)):
+        assert torch.equal(value, want[f"{name}.{index}"]), (name, index)
+    for name, value in (("inputs", rows.tokens), ("labels", rows.labels), ("puzzle_identifiers", rows.ids[:, 0])):
+        if f"current_data.{name}.{index}" in want:
+            assert torch.equal(value, want[f"current_data.{name}.{index}"].long()), (name, index)
+
+
+def _check_target(case: Case, want: dict, index: int, target: torch.Tensor | None) -> None:
+    assert (target is not None) == case.network.bootstraps == (f"target_q_continue.{index}" in want)
+    if target is not None:
+        close(target, want[f"target_q_continue.{index}"], 1e-5, 3e-6, f"bootstrapped target {index}")
+
+
+def sample(tensor: torch.Tensor) -> torch.Tensor:
+    """At most 256 evenly spread entries, as the fixtures store large tensors."""
+    n = tensor.numel()
+    picks = np.linspace(0, n - 1, min(256, n)).astype(np.int64)
+    return tensor.detach().flatten()[torch.from_numpy(picks)]
+
+
+def _check_gradients(case: Case, want: dict, index: int, training: Training) -> None:
+    grads = case.theirs({n: p.grad for n, p in training.network.named_parameters()})
+    for name, grad in grads.items():
+        key = f"grad.{index}.{name}"
+        if key in want:
+            scale = float(want[key].abs().max())
+            close(grad, want[key], 1e-4, min(3e-6, max(1e-5 * scale, 1e-9)), key)
+        else:
+            close(sample(grad), want[f"sample.{key}"], 1e-4, 1e-5, key)
+    if f"puzzle_emb_local_grad.{index}" in want:
+        close(training.looked_up.grad[:, 0], want[f"puzzle_emb_local_grad.{index}"], 1e-4, 3e-6, "puzzle rows")
+    if not case.network.bootstraps:
+        # An untrained continue logit must have an exact zero gradient, or the scale-free optimizer would follow noise.
+        assert not training.network.frame.halt_head.weight.grad[1].any()
+
+
+def _check_parameters(case: Case, want: dict, index: int, training: Training) -> None:
+    for name, value in case.theirs(training.network.state_dict()).items():
+        key = f"param.{index}.{name}"
+        if key in want:
+            close(value, want[key], 0, 5e-7 if "puzzle_emb" in name else 2e-6, key)
+        elif f"sample.{key}" in want:
+            close(sample(value), want[f"sample.{key}"], 0, 3e-6, key)
+        else:
+            assert name.endswith("_init"), key
+
+
+def _check_ema(case: Case, want: dict, last: int, training: Training) -> None:
+    for name, value in case.theirs(training.ema.shadow).items():
+        key = f"ema.{last}.{name}"
+        if key in want:
+            close(value, want[key], 0, 2e-6, key)
+        else:
+            close(sample(value), want[f"sample.{key}"], 0, 3e-6, key)

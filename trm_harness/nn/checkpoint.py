@@ -1,0 +1,116 @@
+"""Weights on disk: safetensors whose metadata names the architecture, the card, the configuration and the commit."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from trm_harness.environment import source_tree
+from trm_harness.errors import BadInput
+from trm_harness.nn.network import Architecture, Network, NetworkConfig
+
+FORMAT = "trm-harness"
+
+
+def save_weights(
+    path: Path,
+    architecture: Architecture,
+    network: Network,
+    names: tuple[str, ...],
+    card: str,
+    dtype: torch.dtype = torch.float32,
+    encoding: Mapping[str, Any] | None = None,
+) -> None:
+    """Write ``network`` with tensors of ``dtype`` to ``path`` through a temporary name.
+
+    ``names`` are the puzzle identities of the table's rows; ``card`` the zoo name or ``""``; ``encoding`` the options
+    the weights were trained with.
+    """
+    metadata = {
+        "format": FORMAT,
+        "architecture": architecture.name,
+        "card": card,
+        "config": json.dumps(network.config.as_dict(), sort_keys=True),
+        "encoding": json.dumps(dict(encoding or {}), sort_keys=True),
+        "identities": json.dumps(list(names)),
+        "commit": source_tree()[0],
+    }
+    tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in network.state_dict().items()}
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(save(tensors, metadata=metadata))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInput(f"{path}: cannot be written ({error.strerror}): choose another place") from error
+
+
+def read_config(path: Path, architecture: Architecture) -> tuple[NetworkConfig, tuple[str, ...], dict[str, Any]]:
+    """Configuration, identity names and encoding options of a weights file. ``BadInput`` if it is not one of ours."""
+    metadata = _metadata(path)
+    if metadata.get("format") != FORMAT:
+        raise BadInput(f"{path.name}: no weights of this harness (metadata has no format): convert them first")
+    found = metadata.get("architecture")
+    if found != architecture.name:
+        raise BadInput(
+            f"{path.name}: holds weights of architecture {found!r}, not {architecture.name!r}: choose its model"
+        )
+    try:
+        config = architecture.config.from_mapping(json.loads(metadata["config"]))
+        names = tuple(json.loads(metadata["identities"]))
+        encoding = dict(json.loads(metadata.get("encoding", "{}")))
+    except (KeyError, ValueError, TypeError) as error:
+        raise BadInput(f"{path.name}: its metadata is broken ({error}): get the file again") from error
+    return config, names, encoding
+
+
+def load_weights(
+    path: Path, architecture: Architecture, dtype: torch.dtype = torch.float32
+) -> tuple[Network, tuple[str, ...], dict[str, Any]]:
+    """The network of a weights file (parameters in float32, computing in ``dtype``), its identity names and encoding
+    options. ``BadInput`` for broken or foreign files.
+    """
+    config, names, encoding = read_config(path, architecture)
+    network = architecture.network(config, dtype)
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    load_state(network, tensors, path.name)
+    return network, names, encoding
+
+
+def load_state(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy ``tensors`` into ``network``, checking names and shapes. ``BadInput`` names the first difference."""
+    own = network.state_dict()
+    for name in sorted(own.keys() ^ tensors.keys()):
+        side = "lacks" if name in own else "has an extra"
+        raise BadInput(f"{where}: {side} tensor {name!r}: these weights are of another architecture or configuration")
+    for name, value in tensors.items():
+        if own[name].shape != value.shape:
+            raise BadInput(
+                f"{where}: tensor {name!r} is {list(value.shape)} but the configuration needs {list(own[name].shape)}"
+            )
+    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        raise BadInput(f"{path}: there is no such file: check the path of the weights")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path.name}: cannot be read ({error}): the file is damaged, get it again")

@@ -1,0 +1,200 @@
+"""Any network of the family behind the harness's Model and Trainable contracts: numpy in, numpy out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trm_harness.contracts import ModelRequest
+from trm_harness.errors import BadInput
+from trm_harness.fingerprint import file_sha256
+from trm_harness.nn.checkpoint import load_weights, save_weights
+from trm_harness.nn.identities import FactoredIdentities, Identities, TableIdentities, make_identities
+from trm_harness.nn.layers import Rope
+from trm_harness.nn.network import Architecture, Network, NetworkConfig
+from trm_harness.nn.supervision import Rows, State
+from trm_harness.specs import ModelSpec
+from trm_harness.types import Batch, Cost, ModelFacts, Parameters, Prediction
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass
+class BatchState:
+    """State of a batch between steps: latents, and the cached input embedding and rotary tables."""
+
+    latents: State
+    x: Tensor
+    rope: Rope | None
+
+
+class TorchModel:
+    """A loaded or untrained network. ``network``, ``identity_rows`` and ``save`` serve trainers.
+
+    ``Prediction.halt`` is the halting logit alone, for networks with a continue logit too: it is trained to say
+    whether the answer is right, and the reference ranks votes by it.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        spec: ModelSpec,
+        network: Network,
+        identities: Identities,
+        encoding: Mapping[str, Any],
+        facts: ModelFacts,
+    ) -> None:
+        self.architecture, self.spec, self.network, self.identities = architecture, spec, network, identities
+        self.encoding, self._facts = dict(encoding), facts
+        self.steps = network.config.supervision_steps
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return self.network.device
+
+    def facts(self) -> ModelFacts:
+        """Size, depth and weights."""
+        return self._facts
+
+    def identity_rows(self, identities: Sequence[str]) -> NDArray[np.int64]:
+        """Rows of the puzzle table, ``int64 [size, k]``."""
+        return self.identities.rows(identities)
+
+    def save(self, path: Path, card: str, dtype: str = "float32") -> None:
+        """Write the current weights; ``dtype`` is that of the stored tensors."""
+        names = self.identities.names
+        save_weights(path, self.architecture, self.network, names, card, DTYPES[dtype], encoding=self.encoding)
+
+    @torch.inference_mode()
+    def begin(self, batch: Batch) -> BatchState:
+        """Starting state; the input embedding is computed once for all steps."""
+        tokens, positions, ids = (
+            torch.from_numpy(np.ascontiguousarray(a, dtype=np.int64)).to(self.device)
+            for a in (batch.tokens, batch.positions, self.identity_rows(batch.identities))
+        )
+        self._check(tokens, positions)
+        puzzle = None if self.network.table is None else self.network.table(ids)
+        x, rope = self.network.inputs(Rows(tokens, tokens, positions, ids), puzzle)
+        return BatchState(self.network.initial_state(*tokens.shape), x, rope)
+
+    @torch.inference_mode()
+    def step(self, state: BatchState) -> tuple[BatchState, Prediction]:
+        """One supervision step."""
+        out = self.network.step(state.latents, state.x, state.rope)
+        tokens = out.logits.argmax(-1).to(torch.int32).cpu().numpy()
+        halt = out.halt_logits[:, 0].cpu().numpy()
+        return BatchState(out.state, state.x, state.rope), Prediction(tokens, halt)
+
+    @torch.inference_mode()
+    def select(self, state: BatchState, rows: Sequence[int]) -> BatchState:
+        """Keep the named rows."""
+        index = torch.as_tensor(rows, dtype=torch.int64, device=self.device)
+        rope = state.rope
+        if rope is not None and rope[0].shape[0] > 1:
+            rope = (rope[0][index], rope[1][index])
+        return BatchState(tuple(t[index] for t in state.latents), state.x[index], rope)
+
+    def cost(self, length: int) -> Cost:
+        """FLOPs of one step, and bytes held: input, latents and the widest activations of one block."""
+        config = self.network.config
+        latents = len(self.network.initial_state(1, 0))
+        width = torch.finfo(self.network.dtype).bits // 8
+        values = (config.prefix + length) * (1 + latents + 4 * 2 + 8) * config.hidden_size
+        return Cost(self.network.flops_per_step(length), float(values * width))
+
+    def _check(self, tokens: Tensor, positions: Tensor) -> None:
+        config = self.network.config
+        length = tokens.shape[1]
+        if int(tokens.max()) >= config.vocab_size or int(positions.max()) >= config.seq_len:
+            raise BadInput(
+                f"{self.spec.id}: a puzzle needs {int(tokens.max()) + 1} symbols and {int(positions.max()) + 1} cells, "
+                f"the weights know {config.vocab_size} and {config.seq_len}: use weights made for this task"
+            )
+        if config.mixer == "mlp" and length != config.seq_len:
+            raise BadInput(f"{self.spec.id}: the MLP mixer needs {config.seq_len} cells, not {length}: use canvas=full")
+
+
+def build(architecture: Architecture, request: ModelRequest) -> TorchModel:
+    """Load ``request.weights``, or make an untrained network from the spec's config. No gradients."""
+    model = trainable(architecture, request)
+    model.network.eval().requires_grad_(False)
+    for parameter in model.network.parameters():
+        # Cast once instead of on every use; the table and the starting states are buffers and stay in float32.
+        parameter.data = parameter.data.to(model.network.dtype)
+    return model
+
+
+def trainable(architecture: Architecture, request: ModelRequest) -> TorchModel:
+    """Like :func:`build`, for trainers: gradients on, parameters in float32."""
+    dtype = DTYPES[request.dtype]
+    if request.weights is None:
+        network, identities, encoding = _untrained(architecture, request, dtype)
+        sha, source = "", "untrained"
+    else:
+        network, names, encoding = load_weights(request.weights, architecture, dtype)
+        _check_task(network.config, request)
+        _check_variant(network.config, request)
+        identities = make_identities(network.config.identities, names)
+        sha, source = file_sha256(request.weights), request.weights.name
+    network = network.to(request.device).train()
+    return TorchModel(architecture, request.spec, network, identities, encoding, _facts(network, sha, source))
+
+
+def _untrained(
+    architecture: Architecture, request: ModelRequest, dtype: torch.dtype
+) -> tuple[Network, Identities, Mapping[str, Any]]:
+    values = dict(request.spec.config)
+    encoding = dict(values.pop("encoding", {}))
+    kind = values.pop("identities", "table" if request.identities else "none")
+    identities = make_identities(kind, request.identities)
+    table_rows = identities.table_rows if isinstance(identities, TableIdentities | FactoredIdentities) else 1
+    sizes = {"vocab_size": request.task.vocab_size, "seq_len": request.task.seq_len}
+    config = architecture.config.from_mapping(values | sizes | {"identities": kind, "table_rows": table_rows})
+    with _seeded(request.seed):
+        return architecture.network(config, dtype), identities, encoding
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Any:
+    # Initial weights depend on the seed alone and leave the caller's random stream where it was.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _check_task(config: NetworkConfig, request: ModelRequest) -> None:
+    task = request.task
+    if (config.vocab_size, config.seq_len) != (task.vocab_size, task.seq_len):
+        raise BadInput(
+            f"{request.weights.name}: weights for {config.vocab_size} symbols on {config.seq_len} cells, but task "
+            f"{task.id} has {task.vocab_size} on {task.seq_len}: use weights made for it"
+        )
+
+
+def _check_variant(config: NetworkConfig, request: ModelRequest) -> None:
+    # The file's own configuration decides what is computed, so a wrong name would go unnoticed into the record.
+    wanted = request.spec.config
+    for name in config.variant:
+        if name in wanted and wanted[name] != getattr(config, name):
+            raise BadInput(
+                f"{request.weights.name}: its weights have {name} {getattr(config, name)!r}, but {request.spec.id} has "
+                f"{wanted[name]!r}: name the model they were trained as"
+            )
+
+
+def _facts(network: Network, sha: str, source: str) -> ModelFacts:
+    config = network.config
+    table = 0 if network.table is None else network.table.weight.numel()
+    touched = 0 if network.table is None else config.rows_per_puzzle * config.puzzle_dim
+    return ModelFacts(
+        Parameters(network.network_parameters(), table, touched), config.effective_depth, sha, source, config.as_dict()
+    )

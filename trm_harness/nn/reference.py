@@ -1,0 +1,69 @@
+"""Tensor names of the reference implementation, and ours.
+
+The reference's ``H``/``L`` letters stay in this file and in the plugins' maps of its stacks: elsewhere the answer
+state is ``y`` and the latent ``z``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from trm_harness.errors import BadInput
+from trm_harness.nn.network import Architecture
+
+_DIRECT = {
+    "inner.embed_tokens.embedding_weight": "frame.token_embedding.weight",
+    "inner.embed_pos.embedding_weight": "frame.position_embedding.weight",
+    "inner.lm_head.weight": "frame.answer_head.weight",
+    "inner.q_head.weight": "frame.halt_head.weight",
+    "inner.q_head.bias": "frame.halt_head.bias",
+    "inner.puzzle_emb.weights": "table.weight",
+    "inner.H_init": "y_init",
+    "inner.L_init": "z_init",
+}
+_LAYER = {
+    "self_attn.qkv_proj": "attention.qkv",
+    "self_attn.o_proj": "attention.out",
+    "mlp_t.gate_up_proj": "mixer.gate_up",
+    "mlp_t.down_proj": "mixer.down",
+    "mlp.gate_up_proj": "mlp.gate_up",
+    "mlp.down_proj": "mlp.down",
+}
+_WRAPPERS = re.compile(r"^(?:_orig_mod\.|model\.)*(?=inner\.)")
+_THEIR_BLOCK = re.compile(r"^inner\.(\w+)\.layers\.(\d+)\.(.+)\.weight$")
+_OUR_BLOCK = re.compile(r"^(\w+)\.blocks\.(\d+)\.(.+)\.weight$")
+
+
+def from_reference(architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Reference state dict to ours; wrappers' prefixes are stripped. ``BadInput`` for a key it cannot have."""
+    return {_ours(architecture, key): value for key, value in state.items()}
+
+
+def to_reference(architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our state dict to the reference's names, prefix ``inner.``. ``BadInput`` for variants the reference has not."""
+    return {_theirs(architecture, key): value for key, value in state.items()}
+
+
+def _ours(architecture: Architecture, key: str) -> str:
+    bare = _WRAPPERS.sub("", key)
+    match = _THEIR_BLOCK.match(bare)
+    if match and match[1] in architecture.reference and match[3] in _LAYER:
+        return f"{architecture.reference[match[1]]}.blocks.{match[2]}.{_LAYER[match[3]]}.weight"
+    if bare in _DIRECT:
+        return _DIRECT[bare]
+    raise BadInput(
+        f"reference checkpoint: {key!r} is no tensor of architecture {architecture.name!r}: is it of another one?"
+    )
+
+
+def _theirs(architecture: Architecture, key: str) -> str:
+    stacks, direct, layer = ({v: k for k, v in m.items()} for m in (architecture.reference, _DIRECT, _LAYER))
+    match = _OUR_BLOCK.match(key)
+    if match and match[1] in stacks:
+        return f"inner.{stacks[match[1]]}.layers.{match[2]}.{layer[match[3]]}.weight"
+    if key in direct:
+        return direct[key]
+    raise BadInput(f"{architecture.name}: the reference has no tensor like {key!r}: this variant stays in our format")
