@@ -1,0 +1,58 @@
+"""HRM and the direct predictor equal the reference: every supervision step, losses, gradients, optimizers, EMA."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugins.parity_models import Case, check_evaluation, check_names, check_training, fixture_config, found
+from trm_harness import registry
+from trm_harness.contracts import ModelRequest
+from trm_harness.specs import TaskSpec
+from trm_model_hrm.model import DIRECT_ARCHITECTURE, HRM_ARCHITECTURE
+
+
+@pytest.fixture(params=found(("hrm", "transformers_baseline")))
+def case(request: pytest.FixtureRequest) -> Case:
+    arch = fixture_config(request.param)["config"]
+    if request.param.name == "transformers_baseline":
+        return Case(request.param, DIRECT_ARCHITECTURE, layers=arch["H_layers"])
+    return Case(
+        request.param,
+        HRM_ARCHITECTURE,
+        h_layers=arch["H_layers"],
+        l_layers=arch["L_layers"],
+        h_cycles=arch["H_cycles"],
+        l_cycles=arch["L_cycles"],
+    )
+
+
+def test_parameter_count(case: Case) -> None:
+    assert case.network.network_parameters() == case.spec["num_params"]
+
+
+def test_names_round_trip(case: Case) -> None:
+    check_names(case)
+
+
+def test_evaluation_at_every_step(case: Case) -> None:
+    check_evaluation(case)
+
+
+def test_consecutive_training_steps(case: Case) -> None:
+    check_training(case)
+
+
+@pytest.mark.parametrize(
+    ("name", "symbols", "cells", "parameters"),
+    [
+        ("hrm-27m", 11, 81, 27_275_266),
+        ("hrm-27m", 12, 900, 27_276_290),
+        ("direct-27m", 12, 900, 27_145_218),
+        ("direct-27m", 11, 81, 27_144_194),
+        ("trm-7m-singlez", 12, 900, 6_829_058),
+    ],
+)
+def test_published_parameter_counts(name: str, symbols: int, cells: int, parameters: int) -> None:
+    models = registry.default().models
+    task = TaskSpec("t", 1, "", "", "", vocab_size=symbols, seq_len=cells)
+    assert models.resolve(name)(ModelRequest(models.spec(name), task)).facts().parameters.network == parameters
