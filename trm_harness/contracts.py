@@ -141,7 +141,7 @@ class TrainingSource(Protocol):
     identities: tuple[str, ...]
     """Puzzle identities (tasks, for a factored table) the examples may carry, in table order."""
     declaration: Mapping[str, Any]
-    """What is trained on, for the record: ``data`` (name, sha256, count), ``transduction``."""
+    """What is trained on, in the record's terms: ``data`` (name, version, sha256, puzzles) and ``demonstrations``."""
 
     def draw(self, bucket: str, index: int, size: int) -> TrainingRows:
         """The ``index``-th draw of ``size`` examples from ``bucket``: depends on (seed, bucket, index, size) alone."""

@@ -82,7 +82,7 @@ class ArcTask:
         """Endless augmented pairs of the ``joint`` set of :meth:`examples`; see :mod:`trm_task_arc.training`."""
         from trm_task_arc.training import ArcTraining
 
-        return ArcTraining(self.tasks("training"), self.tasks("evaluation"), seed, encoding, options)
+        return ArcTraining(self, seed, encoding, options)
 
     def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
         """``count`` distinct views, the identity first; see :mod:`trm_task_arc.transforms` for their names.

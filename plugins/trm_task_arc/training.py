@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trm_harness.contracts import TrainingRows
 from trm_harness.errors import BadInput
-from trm_harness.types import Grid
 from trm_task_arc import encoding, transforms
-from trm_task_arc.data import ArcProblem, TaskList
+
+if TYPE_CHECKING:
+    from trm_task_arc.task import ArcTask, Example
 
 DEFAULTS: Mapping[str, Any] = {
     "sides": [30],
@@ -30,44 +31,29 @@ share of draws from the evaluation tasks' demonstrations. ``training_tests``: tr
 too."""
 
 
-class Example(NamedTuple):
-    """A training pair of one task."""
-
-    task: str
-    question: Grid
-    answer: Grid
-
-
 class ArcTraining:
     """The demonstrations of evaluation tasks and the pairs of training tasks: ``joint`` training as published.
 
     No answer of an evaluation task's test input is ever read.
     """
 
-    def __init__(
-        self,
-        training: TaskList,
-        evaluation: TaskList,
-        seed: int,
-        encoding: Mapping[str, Any],
-        options: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, task: ArcTask, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> None:
         unknown = sorted(set(options) - set(DEFAULTS))
         if unknown:
             raise BadInput(f"ARC training: unknown option {unknown[0]!r}: known are {', '.join(DEFAULTS)}")
         self.options, self.seed = {**DEFAULTS, **options}, seed
         if encoding.get("canvas", "full") == "full" and self.options["sides"] != [30]:
             raise BadInput('ARC training: sides other than 30 need the model\'s encoding to say canvas = "fit"')
-        shares = {"evaluation": self.options["evaluation_share"], "training": 1 - self.options["evaluation_share"]}
+        shares = {"training": 1 - self.options["evaluation_share"], "evaluation": self.options["evaluation_share"]}
         self._pools: dict[str, dict[str, dict[str, list[Example]]]] = {}
-        for name, tasks in (("training", training), ("evaluation", evaluation)):
-            with_tests = name == "training" and self.options["training_tests"]
+        for name in shares:
             if shares[name] > 0:
-                self._pools[name] = self._by_bucket(tasks.tasks, with_tests)
+                tests = self.options["training_tests"]
+                self._pools[name] = self._by_bucket([e for e in task.examples(name) if tests or not e.held_out])
         self.shares = {name: shares[name] / sum(shares[n] for n in self._pools) for name in self._pools}
         self.buckets = self._bucket_shares()
         self.identities = tuple(sorted({t for pool in self._pools.values() for b in pool.values() for t in b}))
-        self.declaration = self._declare(training, evaluation)
+        self.declaration = self._declare(task)
 
     def draw(self, bucket: str, index: int, size: int) -> TrainingRows:
         """``size`` examples on canvases of side ``bucket``."""
@@ -85,7 +71,7 @@ class ArcTraining:
         examples = list(pool.values())[random.integers(len(pool))]
         example = examples[random.integers(len(examples))]
         view = transforms.random_view(random) if self.options["augment"] else ""
-        question, answer = (transforms.apply(grid, view) for grid in (example.question, example.answer))
+        question, answer = (transforms.apply(grid, view) for grid in (example.input, example.output))
         # Translation teaches that place does not matter; a share stays where evaluation will look.
         moved = self.options["augment"] and random.random() < 0.5
         row, column = encoding.random_offset(random, question, answer, side) if moved else (0, 0)
@@ -94,14 +80,17 @@ class ArcTraining:
     def _count(self, pool: str) -> int:
         return sum(len(tasks) for tasks in self._pools[pool].values())
 
-    def _by_bucket(self, tasks: Sequence[ArcProblem], with_tests: bool) -> dict[str, dict[str, list[Example]]]:
-        buckets: dict[str, dict[str, list[Example]]] = defaultdict(lambda: defaultdict(list))
-        for task in tasks:
-            pairs = [Example(task.id, p.input, p.output) for p in (*task.train, *(task.test if with_tests else ()))]
-            side = max(encoding.pair_side(e.question, e.answer) for e in pairs)
-            fitting = [s for s in self.options["sides"] if s >= side]
+    def _by_bucket(self, examples: Sequence[Example]) -> dict[str, dict[str, list[Example]]]:
+        """Examples by bucket and task; all of a task's pairs lie on the canvas that its largest one needs."""
+        tasks: dict[str, list[Example]] = defaultdict(list)
+        for example in examples:
+            tasks[example.task].append(example)
+        buckets: dict[str, dict[str, list[Example]]] = defaultdict(dict)
+        for task, pairs in tasks.items():
+            needed = max(encoding.pair_side(pair.input, pair.output) for pair in pairs)
+            fitting = [side for side in self.options["sides"] if side >= needed]
             if fitting:
-                buckets[str(fitting[0])][task.id] += pairs
+                buckets[str(fitting[0])][task] = pairs
         return buckets
 
     def _bucket_shares(self) -> dict[str, float]:
@@ -113,17 +102,15 @@ class ArcTraining:
             raise BadInput(f"ARC training: no task fits a canvas of {max(self.options['sides'])} cells: raise sides")
         return {bucket: totals[bucket] / sum(totals.values()) for bucket in sorted(totals, key=int)}
 
-    def _declare(self, training: TaskList, evaluation: TaskList) -> dict[str, Any]:
-        used = {"training": (training, "all pairs"), "evaluation": (evaluation, "demonstrations only")}
-        data = [
-            {
-                "name": f"{tasks.name} {name} ({what}, {self._count(name)} of {len(tasks.tasks)} tasks)",
-                "sha256": tasks.sha256,
-            }
-            for name, (tasks, what) in used.items()
-            if name in self._pools
-        ]
-        return {"data": data, "transduction": "joint" if "evaluation" in self._pools else "inductive"}
+    def _declare(self, task: ArcTask) -> dict[str, Any]:
+        used = {"training": "all pairs", "evaluation": "demonstrations only"}
+        data = []
+        for split in self._pools:
+            found = task.tasks(split)
+            what = f"{used[split]}, {self._count(split)} of {len(found.tasks)} tasks"
+            data.append({"name": f"{found.name} {split} ({what})", "version": found.version, "sha256": found.sha256})
+        joint = "evaluation" in self._pools
+        return {"data": data, "demonstrations": "joint" if joint else "inductive"}
 
 
 def _key(seed: int, bucket: str, index: int) -> int:
