@@ -7,14 +7,17 @@ what they mean everywhere, and files that other tools have fetched already are f
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256 as sha256_of
 from pathlib import Path
 
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
 
+_SHA256 = re.compile("[0-9a-f]{64}")
 BY_HAND = "or get the file by hand and give its folder with --data"
 
 
@@ -34,18 +37,18 @@ class HubFile:
         """Where the client's cache has it, without asking the network."""
         from huggingface_hub import try_to_load_from_cache
 
-        found = try_to_load_from_cache(
-            self.repo_id, self.filename, cache_folder(), revision=self.revision, repo_type=self.repo_type
-        )
+        with self._explained():
+            found = try_to_load_from_cache(
+                self.repo_id, self.filename, cache_folder(), revision=self.revision, repo_type=self.repo_type
+            )
         # The client may also answer with a marker object: known not to exist.
         return Path(found) if isinstance(found, str) else None
 
     def download(self) -> Path:
         """Have the client bring it into its cache. ``BadInput`` says why it could not."""
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import HTTPError
 
-        try:
+        with self._explained():
             found = hf_hub_download(
                 self.repo_id,
                 self.filename,
@@ -55,10 +58,18 @@ class HubFile:
                 endpoint=endpoint(),
                 local_files_only=offline(),
             )
+        return Path(found)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns the client's errors into ``BadInput``."""
+        from huggingface_hub.errors import HTTPError
+
+        try:
+            yield
         # The client's own errors descend from these; a connection cut in the middle is an HTTPError of its transport.
         except (OSError, ValueError, HTTPError) as error:
             raise BadInput(_excuse(self, error)) from error
-        return Path(found)
 
 
 def fetch(repo_id: str, filename: str, revision: str, sha256: str, repo_type: str = "dataset") -> Path:
@@ -74,6 +85,41 @@ def fetch(repo_id: str, filename: str, revision: str, sha256: str, repo_type: st
         return found
     with _locked(sha256):
         return _fetched(wanted, sha256)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A file whose content is the one that the hub states: where it lies, its commit, and its sha256."""
+
+    path: Path
+    commit: str
+    sha256: str
+
+
+def fetch_stated(repo_id: str, filename: str, revision: str, repo_type: str = "dataset") -> Stated:
+    """As :func:`fetch`, for a large file whose sha256 nobody pinned: what the hub itself states is checked instead.
+
+    The hub states the sha256 of every large file, and the client names its copy in the cache by it, so the check needs
+    no network later on. It finds damage, not a change of mind on the hub: put ``commit`` and ``sha256`` on record.
+    ``BadInput`` as for :func:`fetch`, and for a file that the hub states no sha256 of.
+    """
+    wanted = HubFile(repo_id, filename, revision, repo_type)
+    path = wanted.cached()
+    if path is None:
+        with _locked(sha256_of(str(wanted).encode()).hexdigest()):
+            path = wanted.cached() or wanted.download()
+    stated = path.resolve().name
+    if not _SHA256.fullmatch(stated):
+        raise BadInput(f"{wanted}: {endpoint()} states no sha256 to check it by: {BY_HAND.removeprefix('or ')}")
+    content = file_sha256(path)
+    if content != stated:
+        _drop(path)
+        raise BadInput(
+            f"{wanted} has sha256 {content[:12]}..., but {stated[:12]}... is stated: nothing of it was kept; "
+            f"try again, {BY_HAND}"
+        )
+    commit = path.parents[filename.count("/")].name
+    return Stated(path, commit, content)
 
 
 def cache_folder() -> Path:
@@ -156,7 +202,7 @@ def _excuse(wanted: HubFile, error: Exception) -> str:
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{endpoint()}: {wanted.repo_id} has no revision {wanted.revision!r}: check the name"
     if isinstance(error, errors.LocalEntryNotFoundError):
-        return f"cannot reach {endpoint()} for {wanted}: check the network and HF_ENDPOINT, {BY_HAND}"
+        return f"{endpoint()} is out of reach or order for {wanted}: check the network and HF_ENDPOINT, {BY_HAND}"
     if isinstance(error, errors.EntryNotFoundError):
         return f"{endpoint()}: {wanted.repo_id} has no file {wanted.filename!r} at revision {wanted.revision!r}"
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
