@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import dataset_sha256
+from trm_harness.lazy import Lazy
 from trm_harness.solvers.sudoku import is_solution
 from trm_harness.specs import TaskSpec
 from trm_harness.types import IDENTITY, DataSource, Encoded, Grid, Puzzle, Tokens
@@ -34,32 +35,21 @@ def generated(spec: TaskSpec, data: Path | None = None) -> SudokuTask:
     """
     if data is None:
         return GeneratedSudoku(spec)
+    return SudokuTask(spec, existing_folder(data))
+
+
+def existing_folder(data: Path) -> Path:
+    """``data``; ``BadInput`` if it is no folder."""
     if not data.is_dir():
         raise BadInput(f"{data} is not a folder: --data takes the folder that holds test.csv (and train.csv, ...)")
-    return SudokuTask(spec, data)
+    return data
 
 
-class Drawn(Sequence[Puzzle]):
-    """Puzzles made when first looked at and then kept, about 1 KB each."""
-
-    def __init__(self, count: int, make: Callable[[int], Puzzle]) -> None:
-        self._count, self._make = count, make
-        self._kept: dict[int, Puzzle] = {}
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> Puzzle: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Puzzle]: ...
-    def __getitem__(self, index: int | slice) -> Puzzle | list[Puzzle]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(self._count))]
-        place = range(self._count)[index]
-        if place not in self._kept:
-            self._kept[place] = self._make(place)
-        return self._kept[place]
+def check_options(task: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """``BadInput`` for the first training option that ``task`` does not have."""
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise BadInput(f"{task} training: unknown option {unknown[0]!r}: known are {', '.join(sorted(known))}")
 
 
 class SudokuTask:
@@ -142,9 +132,7 @@ class SudokuTask:
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
         """Endless training batches. ``options``: ``puzzles`` (only the first so many), ``augment`` (default yes)."""
-        unknown = sorted(set(options) - {"puzzles", "augment"})
-        if unknown:
-            raise BadInput(f"{self.spec.id} training: unknown option {unknown[0]!r}: known are puzzles, augment")
+        check_options(self.spec.id, options, ("augment", "puzzles"))
         puzzles = self.puzzles("train")
         count = int(options.get("puzzles", len(puzzles)))
         if not 1 <= count <= len(puzzles):
@@ -198,5 +186,5 @@ class GeneratedSudoku(SudokuTask):
 
     def _load(self, split: str) -> Sequence[Puzzle]:
         if split == "train":
-            return Drawn(self.recipe.counts[split], lambda index: self.sample(0, index))
+            return Lazy(self.recipe.counts[split], lambda index: self.sample(0, index))
         return super()._load(split)

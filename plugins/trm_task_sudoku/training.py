@@ -28,14 +28,18 @@ class SudokuTraining:
     buckets: Mapping[str, float] = {BUCKET: 1.0}
     identities: tuple[str, ...] = ("",)
 
-    def __init__(self, puzzles: Sequence[Puzzle], source: DataSource, size: int, seed: int, augment: bool) -> None:
+    def __init__(
+        self, puzzles: Sequence[Puzzle], source: DataSource, size: int, seed: int, augment: bool, notes: str = ""
+    ) -> None:
+        """``notes`` say which puzzles of the source these are."""
         self._puzzles, self._size, self._seed, self._augment = puzzles, size, seed, augment
+        how = "each example through a random symmetry" if augment else "no augmentation"
         use = {
             "name": f"{source.name} train",
             "version": source.version,
             "sha256": source.sha256,
             "puzzles": len(puzzles),
-            "notes": "each example through a random symmetry" if augment else "no augmentation",
+            "notes": f"{notes}; {how}" if notes else how,
         }
         # Sudokus have no demonstrations, and no test puzzle is an image of a training puzzle.
         self.declaration: Mapping[str, Any] = {
