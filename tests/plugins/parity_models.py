@@ -50,7 +50,7 @@ class Case:
         self.batch = self.tensors("batch")
         shared = shared_config(self.arch, self.spec["puzzle_emb_len"])
         self.network = architecture.network(architecture.config.from_mapping(shared | config))
-        state = weights_from_recipe(self.spec) if self.full else self.tensors("weights")
+        state = weights_from_recipe(self.spec) if "weights" in self.spec else self.tensors("weights")
         load_state(self.network, from_reference(architecture, state), folder.name)
 
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
