@@ -92,7 +92,7 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
                 self._send(200, completion(body, said))
 
         def _allowed(self) -> bool:
-            chat.headers.append(dict(self.headers))
+            chat.headers.append({name.lower(): value for name, value in self.headers.items()})
             if self.headers.get("Authorization") == f"Bearer {chat.key}":
                 return True
             # Some servers repeat the key that they refuse.

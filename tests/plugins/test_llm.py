@@ -263,7 +263,7 @@ def test_the_command_line_from_end_to_end(server: ChatServer, harness: Harness, 
     for spoken in (done.stdout, done.stderr, shown.stdout):
         assert KEY not in spoken
     assert KEY.encode() not in everything(tmp_path)
-    assert all(header["Authorization"] == f"Bearer {KEY}" for header in server.headers)
+    assert all(header["authorization"] == f"Bearer {KEY}" for header in server.headers)
 
 
 @pytest.mark.parametrize("server_lists", [True, False])
@@ -340,6 +340,22 @@ def test_the_key_comes_from_the_environment_only(server: ChatServer, monkeypatch
 def test_the_address_may_come_from_the_environment(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     assert model(server, base_url="").facts().config["endpoint"] == server.url.split("/")[2]
+
+
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(server: ChatServer, harness: Harness) -> None:
+    call = ["eval", "--task", "sudoku-4x4", "--model", "llm", *settings(server, f"api_key={KEY}")]
+    done = harness(*call)
+    assert done.returncode == 2
+    assert "api_key" in done.stderr
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_the_leaderboard_names_who_answered_and_the_price_of_a_task(server: ChatServer, tmp_path: Path) -> None:
+    from trm_harness.leaderboard.rows import record_row
+
+    row = record_row(run(server, tmp_path / "run", 4, input_price=3.0, output_price=15.0))
+    assert row.system == "llm toy"
+    assert next(iter(row.results.values())).cost_usd == pytest.approx(900 / 1e6)
 
 
 def test_nobody_there(server: ChatServer, harness: Harness, tmp_path: Path) -> None:

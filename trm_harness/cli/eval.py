@@ -298,7 +298,8 @@ def _settings(spec: ModelSpec, pairs: tuple[str, ...]) -> dict[str, Any]:
             raise BadInput(f"--set {pair}: use KEY=VALUE")
         if key not in spec.config:
             known = near(key, spec.config) or f": it has {', '.join(spec.config) or 'none'}"
-            raise BadInput(f"--set {pair}: model {spec.id} has no setting {key!r}{known}")
+            # Without the value: somebody may have tried to set a key.
+            raise BadInput(f"--set {key}=...: model {spec.id} has no setting {key!r}{known}")
         try:
             settings[key] = json.loads(value)
         except ValueError:

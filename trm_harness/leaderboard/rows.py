@@ -121,7 +121,7 @@ def record_row(record: RunRecord) -> Row | None:
     )
     return Row(
         task=record.task.id,
-        system=model.card or model.id,
+        system=_our_system(record),
         family=model.family,
         metric=headline.name,
         results={_our_column(record): result},
@@ -137,6 +137,13 @@ def record_row(record: RunRecord) -> Row | None:
         notes=_single_pass(record),
         facts={"rule": headline.rule, "interval": headline.interval_method, "data_sha256": record.task.data_sha256},
     )
+
+
+def _our_system(record: RunRecord) -> str:
+    """The card, or the architecture; of a language model also its name at the endpoint, which is what answered."""
+    model = record.model
+    served = model.config.get("model", "") if model.family == "llm" else ""
+    return model.card or f"{model.id} {served}".strip()
 
 
 def _our_column(record: RunRecord) -> str:
