@@ -67,7 +67,7 @@ def _section(name: str, entry: Mapping[str, Any]) -> str:
 
 def _rows(entry: Mapping[str, Any]) -> Iterator[str]:
     for name, field in entry["properties"].items():
-        yield f"| `{name}` | {_type(field)} | {field['description']} |\n"
+        yield f"| `{name}` | {_type(field)} | {' '.join(field['description'].split())} |\n"
 
 
 def _type(field: Mapping[str, Any]) -> str:
@@ -78,7 +78,9 @@ def _type(field: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(_type(option) for option in field["anyOf"])
     if "const" in field or "enum" in field:
-        return " or ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
+        return " or ".join(
+            f"`{value}`" if value != "" else "empty" for value in field.get("enum", [field.get("const")])
+        )
     if field.get("type") == "array":
         return f"list of {_type(field['items'])}"
     return {"object": "table", "integer": "whole number"}.get(field.get("type", ""), field.get("type", "any"))

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "record": "types scoring",
     "journal": "types scoring record",
     "hub": "fingerprint",
+    "contamination": "types specs contracts fingerprint record",
     "environment": "record",
     # The rooms that do the work.
     "evaluate": "types specs contracts augment journal vote scoring stats record environment",

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256 as sha256_of
 from pathlib import Path
@@ -18,6 +19,7 @@ from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
 
 _SHA256 = re.compile("[0-9a-f]{64}")
+_CACHE_ONLY: ContextVar[bool] = ContextVar("cache only", default=False)
 BY_HAND = "or get the file by hand and give its folder with --data"
 
 
@@ -142,9 +144,19 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
 
 
+@contextmanager
+def cache_only() -> Iterator[None]:
+    """Inside, nothing is downloaded: what is not in the cache yet cannot be had."""
+    token = _CACHE_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _CACHE_ONLY.reset(token)
+
+
 def offline() -> bool:
-    """Whether ``HF_HUB_OFFLINE`` forbids the network, by the client's words for yes."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    """Whether ``HF_HUB_OFFLINE`` (by the client's words for yes) or :func:`cache_only` forbids the network."""
+    return _CACHE_ONLY.get() or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def _fetched(wanted: HubFile, sha256: str) -> Path:

@@ -28,6 +28,7 @@ CANDIDATES_FILE = "candidates.csv"
 
 Status = Literal["started", "success", "cancelled", "error"]
 Demonstrations = Literal["inductive", "per-task", "joint", "unknown"]
+Use = Literal["", "all pairs", "demonstrations only", "test answers"]
 
 
 class _Entry(BaseModel):
@@ -157,6 +158,12 @@ class DataUse(_Entry):
     """Hash of its puzzles, as a task source gives it."""
     puzzles: int | None = None
     """Puzzles trained on; null if unknown."""
+    task: str = ""
+    """Task that has this data; empty if not stated: the hash finds it."""
+    split: str = ""
+    """Its split of that task; empty if not stated."""
+    use: Use = ""
+    """all pairs, demonstrations only or test answers; empty if not stated."""
     notes: str = ""
     """What part was used and how."""
 
@@ -174,6 +181,64 @@ class TrainingEntry(_Entry):
     """How the checkpoint was chosen (last step, held-out part, test set)."""
     notes: str = ""
     """Anything else a reader of the score must know."""
+
+
+class CheckedEntry(_Entry):
+    """Declared training data that the evaluated puzzles were compared with."""
+
+    name: str
+    """Name of the data, as declared."""
+    sha256: str
+    """Hash of its puzzles, as declared."""
+    task: str
+    """Task, or version of a task's data, that has this hash."""
+    split: str
+    """Its split; empty for a version without one."""
+    use: Use
+    """Part of it that was compared: as declared, else all pairs (for the evaluated split itself under a joint or
+    per-task declaration: demonstrations only)."""
+    pairs: int
+    """(input, answer) pairs compared."""
+    puzzles: int
+    """Evaluated puzzles whose input and answer are one of them."""
+    groups: int
+    """Groups (ARC tasks) of those puzzles."""
+    demonstrated: int
+    """Evaluated groups with a demonstration among them."""
+    counted: bool
+    """Whether these puzzles contaminate. Not so for the little (up to 5 %) that a benchmark's own training split or
+    own demonstrations share with its answers."""
+    ids: tuple[str, ...] = ()
+    """First of those puzzles."""
+
+
+class ContaminationEntry(_Entry):
+    """Whether the evaluated puzzles were trained on: declared training data compared with them pair by pair.
+
+    Pairs are equal under any turn or reflection and any renaming of symbols but 0; names play no part.
+    """
+
+    status: Literal["clean", "contaminated", "incomplete", "unknown", "nothing trained"]
+    """clean: all declared data was compared; incomplete: nothing found, but some could not be compared; unknown: no
+    training data is declared."""
+    allowed: bool = False
+    """Whether a contaminated evaluation was asked for all the same."""
+    compared: int = 0
+    """Evaluated puzzles that were compared (those whose answer is known)."""
+    puzzles: int = 0
+    """Of these, puzzles whose input and answer were trained on."""
+    groups: int = 0
+    """Groups (ARC tasks) of these puzzles."""
+    shared: int = 0
+    """Of these, puzzles that the benchmark's own training split or own demonstrations show; stated, not counted."""
+    demonstrated: int = 0
+    """Evaluated groups with a demonstration that was trained on; so it is under the joint protocol."""
+    ids: tuple[str, ...] = ()
+    """First of the contaminated puzzles."""
+    checked: tuple[CheckedEntry, ...] = ()
+    """Data that was compared."""
+    not_checked: tuple[str, ...] = ()
+    """Declared data that could not be compared, and why."""
 
 
 class ScoreEntry(_Entry):
@@ -369,6 +434,8 @@ class RunRecord(_Entry):
     """The rules by which answers were made and counted."""
     training: TrainingEntry = TrainingEntry()
     """What the weights were trained on."""
+    contamination: ContaminationEntry | None = None
+    """Whether the evaluated puzzles were among it; null for a run that nobody checked."""
     headline: ScoreEntry | None = None
     """The score that ranks this run."""
     scores: tuple[ScoreEntry, ...] = ()

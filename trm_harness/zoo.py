@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CARD_FILE = "card.toml"
 STATUSES = ("trained", "unverified")
 DEMONSTRATIONS = ("joint", "per-task", "inductive", "unknown")
+USES = ("", "all pairs", "demonstrations only", "test answers")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -46,12 +47,18 @@ class Size:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """One body of puzzles that was trained on; ``sha256`` is the content hash that a task's source gives."""
+    """One body of puzzles that was trained on; ``sha256`` is the content hash that a task's source gives.
+
+    ``task`` and ``split`` say whose source that is, ``use`` (one of :data:`USES`) which of its pairs were trained on.
+    """
 
     name: str
     version: str = ""
     sha256: str = ""
     puzzles: int | None = None
+    task: str = ""
+    split: str = ""
+    use: str = ""
     notes: str = ""
 
 
@@ -393,6 +400,8 @@ def _training_complaints(card: Card) -> Iterator[tuple[str, str]]:
     for place, data in enumerate(card.training.data):
         if not _SHA256.fullmatch(data.sha256) and (data.sha256 or card.status == "trained"):
             yield f"training.data[{place}].sha256", "must be 64 lower-case hex digits (a trained card states them)"
+        if data.use not in USES:
+            yield f"training.data[{place}].use", f"{data.use!r} is not one of {', '.join(USES[1:])}"
 
 
 def _expected_complaints(card: Card) -> Iterator[tuple[str, str]]:

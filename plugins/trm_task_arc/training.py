@@ -103,12 +103,15 @@ class ArcTraining:
         return {bucket: totals[bucket] / sum(totals.values()) for bucket in sorted(totals, key=int)}
 
     def _declare(self, task: ArcTask) -> dict[str, Any]:
-        used = {"training": "all pairs", "evaluation": "demonstrations only"}
+        tests = self.options["training_tests"]
+        used = {"training": "all pairs" if tests else "demonstrations only", "evaluation": "demonstrations only"}
         data = []
         for split in self._pools:
             found = task.tasks(split)
             what = f"{used[split]}, {self._count(split)} of {len(found.tasks)} tasks"
-            data.append({"name": f"{found.name} {split} ({what})", "version": found.version, "sha256": found.sha256})
+            where = {"task": task.spec.id, "split": split, "use": used[split]}
+            name = f"{found.name} {split} ({what})"
+            data.append({"name": name, "version": found.version, "sha256": found.sha256, **where})
         joint = "evaluation" in self._pools
         return {"data": data, "demonstrations": "joint" if joint else "inductive"}
 

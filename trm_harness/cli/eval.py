@@ -64,6 +64,9 @@ class Launch:
 @click.option("--batch-size", type=int, help="Puzzles at once.  [default: what memory allows]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run's new folder.  [default: runs/<id>]")
 @click.option("--resume", "resumed", metavar="RUN", help="Finish an interrupted run; takes no other choices.")
+@click.option(
+    "--allow-contaminated", is_flag=True, help="Run on puzzles that the weights were trained on: flagged, never ranked."
+)
 @data_option
 @json_option
 @click.pass_context
@@ -85,6 +88,7 @@ def command(ctx: click.Context, **choices: Any) -> None:
 
 def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     """A new run: everything is checked before anything is written."""
+    from trm_harness.cli.guard import guard
     from trm_harness.evaluate import check_folder, evaluate, select
 
     if not choices["task_name"] or not choices["model_name"]:
@@ -96,7 +100,10 @@ def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     launch = _launch(task, choices)
     out = choices["out"] or _new_folder(launch.task, launch.card or launch.model)
     check_folder(out)
-    model, setting = _model(launch, task, plan)
+    card, weights = _weights(launch)
+    contamination = guard(task, plan, launch, card, choices["allow_contaminated"])
+    model, setting = _model(launch, task, plan, card, weights)
+    setting = dataclasses.replace(setting, contamination=contamination)
     return out, _guarded(out, lambda watchers: evaluate(task, model, plan, out, setting, watchers))
 
 
@@ -114,7 +121,7 @@ def _resume(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Path, RunRe
     stored = StoredPlan.load(folder)
     launch = stored_launch(stored.launch, folder)
     task = _task(launch.task, Path(launch.data) if launch.data else None)
-    model, _ = _model(launch, task, stored.plan)
+    model, _ = _model(launch, task, stored.plan, *_weights(launch))
     return folder, _guarded(folder, lambda watchers: resume(folder, task, model, watchers))
 
 
@@ -196,14 +203,15 @@ def _spec_and_card(name: str, task: str, search: bool) -> tuple[ModelSpec, Card 
     return spec, card if search else None
 
 
-def _model(launch: Launch, task: Task, plan: InferencePlan) -> tuple[Model, Setting]:
+def _model(
+    launch: Launch, task: Task, plan: InferencePlan, card: Card | None, weights: Path | None
+) -> tuple[Model, Setting]:
     """The loaded model and what its record says of it. ``PluginError`` if its plugin fails to make it."""
     from trm_harness.contracts import ModelRequest
     from trm_harness.evaluate import Setting
     from trm_harness.registry import default
 
     registry = default()
-    card, weights = _weights(launch)
     spec = registry.models.spec(launch.model)
     spec = dataclasses.replace(spec, config={**spec.config, **launch.settings})
     request = ModelRequest(

@@ -88,6 +88,7 @@ def _lines(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         size += f" ({model['touched_per_puzzle']:,} touched per puzzle)"
     yield "model", f"{model_name(run)}, {size if model['network_parameters'] else 'no parameters'}"
     yield from _origin(run)
+    yield from _contamination(run.get("contamination"))
     yield from _effort(run, cost)
 
 
@@ -101,6 +102,32 @@ def _origin(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "trained on", "; ".join([", ".join(data["name"] for data in training["data"]) or "not declared"])
         yield "training", DEMONSTRATIONS[training["demonstrations"]]
         yield "checkpoint", training["checkpoint_choice"]
+
+
+def _contamination(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """What the guard found, and what it could not check."""
+    if not found or found["status"] == "nothing trained":
+        return
+    yield "guard", _verdict(found)
+    if found["shared"]:
+        yield "shared", f"{found['shared']:,} more are in the benchmark's own training split or demonstrations"
+    if found["not_checked"]:
+        yield "not checked", "; ".join(found["not_checked"])
+
+
+def _verdict(found: Mapping[str, Any]) -> str:
+    shown = found["demonstrated"]
+    demonstrations = f"; demonstrations of {shown:,} evaluated groups were trained on" if shown else ""
+    if found["status"] == "contaminated":
+        seen = f"{found['puzzles']:,} of {found['compared']:,} evaluated puzzles were trained on with their answers"
+        return f"CONTAMINATED: {seen} ({', '.join(found['ids'][:3])}){demonstrations}"
+    if found["status"] == "unknown":
+        return "unknown: no training data is declared to compare the puzzles with"
+    if not found["checked"]:
+        return "nothing could be compared"
+    pairs = sum(entry["pairs"] for entry in found["checked"])
+    seen = "contaminated" if found["shared"] else "among them"
+    return f"{found['compared']:,} puzzles compared with {pairs:,} training pairs, none is {seen}{demonstrations}"
 
 
 def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """The puzzles: list, show, sample."""
+    """The puzzles: list, show, sample, overlap."""
 
 
 @command.command("list")
@@ -87,6 +87,20 @@ def sample_task(task: str, count: int, seed: int, split: str | None, data: Path 
         echo_json(puzzles)
         return
     click.echo("\n\n".join(_drawing(puzzle) for puzzle in puzzles))
+
+
+@command.command("overlap")
+@click.argument("first", metavar="TASK_A[:SPLIT]")
+@click.argument("second", metavar="TASK_B[:SPLIT]")
+@json_option
+def overlap_tasks(first: str, second: str, as_json: bool) -> None:
+    """List the puzzles of TASK_A that TASK_B has too, found by content up to symmetry.
+
+    Example: trm-harness tasks overlap arc1:evaluation arc2:training
+    """
+    from trm_harness.cli.guard import run_overlap
+
+    run_overlap(first, second, as_json)
 
 
 def load_task(registry: Registry, name: str, data: Path | None = None) -> Task:

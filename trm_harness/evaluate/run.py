@@ -28,6 +28,7 @@ from trm_harness.evaluate.stored import StoredPlan
 from trm_harness.journal import Journal, Row, recover, scan
 from trm_harness.record import (
     JOURNAL_FILE,
+    ContaminationEntry,
     CostEntry,
     ModelEntry,
     ProgressEntry,
@@ -51,6 +52,7 @@ class Setting:
 
     ``card`` is the weights' zoo card as a mapping (its ``training`` table is the declaration), ``command`` the exact
     command, ``launch`` what the caller needs to make task and model again, ``distributions`` the plugins' packages,
+    ``contamination`` what a check of the declaration against the evaluated puzzles found (``None``: nobody checked),
     ``notes`` what a reader of the score should know.
     """
 
@@ -62,6 +64,7 @@ class Setting:
     command: str = ""
     launch: Mapping[str, Any] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
+    contamination: ContaminationEntry | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -322,6 +325,7 @@ def _first_record(
         model=_model_entry(model, setting),
         protocol=_protocol_entry(task, stored, setting),
         training=training_of(setting.card),
+        contamination=setting.contamination,
         cost=CostEntry(device_name=environment.device_name(setting.device)),
         environment=environment.snapshot(setting.distributions),
         command=setting.command,

@@ -163,6 +163,9 @@ def _our_labels(record: RunRecord, total: int) -> tuple[str, ...]:
         labels.append("own data")
     if record.model.untrained:
         labels.append("untrained")
+    found = record.contamination
+    if found and found.status == "contaminated":
+        labels.append(f"contaminated: {found.puzzles}/{found.compared} puzzles trained on")
     if record.status != "success":
         labels.append({"started": "unfinished"}.get(record.status, record.status))
     if chosen.hidden:
