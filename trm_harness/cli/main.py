@@ -17,7 +17,7 @@ from trm_harness.errors import HarnessError, PluginError
 VERBS = {
     "eval": ("trm_harness.cli.eval:command", "Answer a task's puzzles with a model and score the answers."),
     "train": ("trm_harness.cli.train:command", "Train a model on a task."),
-    "tasks": ("trm_harness.cli.tasks:command", "The puzzles: list, show, sample."),
+    "tasks": ("trm_harness.cli.tasks:command", "The puzzles: list, show, sample, pull, overlap."),
     "models": ("trm_harness.cli.models:command", "The architectures and solvers: list, show."),
     "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, pull, verify, path."),
     "runs": ("trm_harness.cli.runs:command", "Records of finished and unfinished runs: list, show, score, path."),

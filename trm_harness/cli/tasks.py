@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """The puzzles: list, show, sample, overlap."""
+    """The puzzles: list, show, sample, pull, overlap."""
 
 
 @command.command("list")
@@ -67,6 +67,25 @@ def show_task(task: str, data: Path | None, as_json: bool) -> None:
     click.echo(facts({**plain(spec), "plugin": registry.tasks.owner(task).label}))
     for split, source in sources.items():
         click.echo(f"\nsplit {split}\n{facts(plain(source))}")
+
+
+@command.command("pull")
+@click.argument("task")
+@json_option
+def pull_task(task: str, as_json: bool) -> None:
+    """Bring TASK's data onto this machine, so that later runs need no network, and say what came.
+
+    Hub data goes into the hub client's cache; HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE mean what they mean to it.
+    """
+    from trm_harness.registry import default
+
+    loaded = load_task(default(), task, None)
+    sources = {split: loaded.source(split) for split in loaded.spec.splits}
+    if as_json:
+        echo_json(sources)
+        return
+    rows = [(split, s.name, s.version, s.n_puzzles, s.sha256[:12]) for split, s in sources.items()]
+    click.echo(table(rows, ("SPLIT", "DATA", "VERSION", "PUZZLES", "SHA256")))
 
 
 @command.command("sample")

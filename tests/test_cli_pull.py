@@ -1,0 +1,40 @@
+"""``tasks pull`` in a real process against a hub on this machine: once with the network, then without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.hub_server import serving
+
+REPOSITORY = "sapientinc/sudoku-extreme"
+SOLVED = "123456789456789123789123456214365897365897214897214365531642978642978531978531642"
+LINES = "".join(f"made,{'.' * n}{SOLVED[n:]},{SOLVED},{n}\n" for n in range(1, 9))
+
+
+def test_hub_data_is_pulled_once_and_used_offline(tmp_path: Path, harness: Callable) -> None:
+    with serving() as hub:
+        hub.large = True
+        for name in ("train.csv", "test.csv"):
+            hub.put(REPOSITORY, name, ("source,question,answer,rating\n" + LINES).encode())
+        online = hub.environment(tmp_path / "home")
+        first = harness("tasks", "pull", "sudoku-extreme", "--json", **online)
+        assert first.returncode == 0, first.stderr
+        assert json.loads(first.stdout)["test"]["n_puzzles"] == 8
+    offline = online | {"HF_HUB_OFFLINE": "1"}
+    assert harness("tasks", "pull", "sudoku-extreme", "--json", **offline).stdout == first.stdout
+
+
+def test_without_hub_and_cache_one_line_says_what_to_do(tmp_path: Path, harness: Callable) -> None:
+    offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    done = harness("tasks", "pull", "sudoku-extreme", **offline)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "--data" in done.stderr
+
+
+def test_bundled_data_needs_no_hub(harness: Callable) -> None:
+    done = harness("tasks", "pull", "arc1", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0
+    assert "arcagi" in done.stdout
