@@ -45,6 +45,8 @@ MAY_IMPORT = {
     # What rests on disk.
     "record": "types scoring",
     "journal": "types scoring record",
+    "compare": "types stats scoring record",
+    "replay": "types journal record",
     "hub": "fingerprint",
     "contamination": "types specs contracts fingerprint record",
     "environment": "record",
@@ -59,7 +61,7 @@ MAY_IMPORT = {
 """Room -> rooms it may import. Every room may import ``errors`` and itself; the command line may import anything."""
 
 ANYTHING = ("cli", "__main__")
-PURE = ("types", "specs", "errors", "lazy", "augment", "fingerprint", "solvers", "stats", "scoring", "vote")
+PURE = ("types", "specs", "errors", "lazy", "augment", "compare", "fingerprint", "solvers", "stats", "scoring", "vote")
 TORCH = ("nn", "train", "testing", "cli", "environment")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = ("__init__", "hookspecs", "specs", "errors", "plugins", "registry", "paths", "shipped", "__main__", "cli")

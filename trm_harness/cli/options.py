@@ -103,11 +103,41 @@ def provenance(owner: PluginInfo) -> dict[str, str]:
     return {"plugin": owner.name, "distribution": owner.distribution, "distribution_version": owner.version}
 
 
-def grid_lines(grid: Any) -> list[str]:
-    """One line per row of a grid ``[h, w]``: a coloured two-column cell per symbol, bare digits off a terminal."""
-    if not colours():
+def grid_lines(grid: Any, marks: Any = None) -> list[str]:
+    """One line per row of a grid ``[h, w]``: a coloured two-column cell per symbol, bare digits off a terminal.
+
+    ``marks`` (``[h, w]`` of one character each, a space for none) stand behind the symbols; the cells then have two
+    columns everywhere.
+    """
+    if not colours() and marks is None:
         return ["".join(_symbol(cell) for cell in row) for row in grid.tolist()] or ["(empty)"]
-    return ["".join(_coloured(cell) for cell in row) for row in grid.tolist()] or ["(empty)"]
+    paint = _coloured if colours() else _plain
+    signs = [" " * grid.shape[1]] * grid.shape[0] if marks is None else marks.tolist()
+    rows = zip(grid.tolist(), signs, strict=True)
+    return ["".join(paint(cell, sign) for cell, sign in zip(*row, strict=True)) for row in rows] or ["(empty)"]
+
+
+def flow(blocks: Sequence[Sequence[str]], columns: int, gap: int = 3) -> list[str]:
+    """Blocks of lines side by side as far as ``columns`` allow, then below each other; one too wide stands alone."""
+    shelves: list[list[list[str]]] = []
+    room = 0
+    for block in blocks:
+        width = max((len(click.unstyle(line)) for line in block), default=0)
+        padded = [line + " " * (width - len(click.unstyle(line))) for line in block]
+        if shelves and room >= gap + width:
+            shelves[-1].append(padded)
+            room -= gap + width
+        else:
+            shelves.append([padded])
+            room = columns - width
+    lines: list[str] = []
+    for shelf in shelves:
+        height = max(map(len, shelf))
+        full = [
+            block + [" " * len(click.unstyle(block[0] if block else ""))] * (height - len(block)) for block in shelf
+        ]
+        lines += [(" " * gap).join(parts).rstrip() for parts in zip(*full, strict=True)]
+    return lines
 
 
 def beside(left: list[str], right: list[str], between: str = "  ->  ") -> list[str]:
@@ -131,10 +161,16 @@ def _symbol(cell: int) -> str:
     return "0123456789abcdefghijklmnopqrstuvwxyz"[cell] if cell < 36 else "?"
 
 
-def _coloured(cell: int) -> str:
+def _coloured(cell: int, mark: str) -> str:
     background = PALETTE[cell % len(PALETTE)]
     dark = sum(background) < 330
-    return click.style(f"{_symbol(cell)} ", fg="bright_white" if dark else "black", bg=background)
+    return click.style(
+        f"{_symbol(cell)}{mark}", fg="bright_white" if dark else "black", bg=background, bold=mark != " "
+    )
+
+
+def _plain(cell: int, mark: str) -> str:
+    return f"{_symbol(cell)}{mark}"
 
 
 def _cell(value: Any) -> str:

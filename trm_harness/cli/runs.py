@@ -26,7 +26,7 @@ run_argument = click.argument("run")
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Records of finished and unfinished runs: list, show, score, path.
+    """Records of finished and unfinished runs: list, show, score, diff, watch, path.
 
     RUN is a run's folder, its id under ./runs, or "last".
     """
@@ -94,6 +94,43 @@ def score_run(run: str, attempts: int | None, views: int | None, as_json: bool) 
     if attempts is None and views is None:
         same = record.scores == read(folder).scores
         click.echo(f"\n{'the same as' if same else 'DIFFERS from'} the scores in {folder / RECORD}")
+
+
+@command.command("diff")
+@click.argument("a")
+@click.argument("b")
+@click.option(
+    "--show", type=click.IntRange(min=0), default=3, show_default=True, help="Changed puzzles to print as grids."
+)
+@click.option(
+    "--at", "step", type=click.IntRange(min=1), metavar="STEP", help="Compare the single pass after so many steps."
+)
+@json_option
+def diff_runs(a: str, b: str, show: int, step: int | None, as_json: bool) -> None:
+    """Compare runs A and B puzzle by puzzle: newly solved, newly broken, McNemar's exact two-sided p.
+
+    Both must be on the same data. A wrong cell is marked "!".
+    """
+    from trm_harness.cli.diff import run_diff
+
+    run_diff(find_run(a), find_run(b), show, step, as_json, task_of)
+
+
+@command.command("watch")
+@run_argument
+@click.option("--puzzle", metavar="ID", help="Puzzle to watch.  [default: the first whose answer changed most often]")
+@click.option("--speed", type=float, default=2.0, show_default=True, help="Steps a second.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a .gif or .html instead."
+)
+def watch_run(run: str, puzzle: str | None, speed: float, save: Path | None) -> None:
+    """Watch an answer fill in, supervision step by supervision step.
+
+    A cell that changed since the step before is marked "*", a wrong one at the end "!".
+    """
+    from trm_harness.cli.watch import run_watch
+
+    run_watch(find_run(run), puzzle, speed, save, task_of)
 
 
 @command.command("path")
