@@ -23,17 +23,18 @@ HARD_FILES = {
 """sha256 of the files' bytes (1,808,031 each)."""
 
 GENERATED: dict[int, dict[str, Any]] = {
-    8: {"walls": (0.32, 0.55), "min_path": 8, "train_size": 50_000},
-    10: {"walls": (0.32, 0.55), "min_path": 13, "train_size": 50_000},
-    14: {"walls": (0.32, 0.52), "min_path": 24, "train_size": 20_000},
-    30: {"walls": (0.31, 0.46), "min_path": 109, "train_size": 10_000},
+    8: {"walls": (0.31, 0.54), "min_path": 8, "extra": 2.0, "train_size": 50_000},
+    10: {"walls": (0.32, 0.55), "min_path": 13, "extra": 3.0, "train_size": 50_000},
+    14: {"walls": (0.32, 0.52), "min_path": 24, "extra": 4.0, "train_size": 20_000},
+    30: {"walls": (0.31, 0.46), "min_path": 109, "extra": 4.8, "train_size": 10_000},
 }
 """Options by side.
 
 ``min_path`` is the least number of steps from start to goal: Maze-Hard's 109 for 900 cells, and the same share of the
-cells (12.1 %, rounded up) on smaller boards. ``walls`` is the range from which each maze's share of walls is drawn;
-mazes with paths long enough then have 37 % walls on average, as in Maze-Hard. The training splits have no end:
-``train_size`` is only how many ``puzzles("train")`` lists.
+cells (12.1 %, rounded up) on smaller boards. ``extra`` is the mean of the steps beyond it: 4.8 as in Maze-Hard, less on
+smaller boards. ``walls`` is the range from which each maze's chance of walls is drawn, such that mazes with paths of
+that length have 37 % walls on average, as in Maze-Hard. Training splits have no end: ``train_size`` is only how many
+``puzzles("train")`` lists.
 """
 
 

@@ -1,4 +1,4 @@
-"""Maze files: CSV with the columns of Maze-Hard, ``source,question,answer,rating``, grids in the characters ``# SGo``."""
+"""Maze files: CSV with the columns of Maze-Hard, ``source,question,answer,rating``, grids in characters ``# SGo``."""
 
 from __future__ import annotations
 
