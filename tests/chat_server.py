@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ class ChatServer:
     busiest: int = 0
     lists_models: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, body: dict[str, Any]) -> Said:
         """Answer one request, counting how many are under way."""
@@ -56,7 +56,8 @@ class ChatServer:
             self.busiest = max(self.busiest, self.busy)
         try:
             said = self.answer(body, number)
-            time.sleep(said.delay)
+            # A test that is over does not wait for the replies it gave up.
+            self.closing.wait(said.delay)
             return said
         finally:
             with self.lock:
@@ -126,6 +127,7 @@ def chat_server(answer: Answer) -> Iterator[ChatServer]:
     try:
         yield chat
     finally:
+        chat.closing.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -340,6 +341,24 @@ def test_the_key_comes_from_the_environment_only(server: ChatServer, monkeypatch
 def test_the_address_may_come_from_the_environment(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
     assert model(server, base_url="").facts().config["endpoint"] == server.url.split("/")[2]
+
+
+def test_two_ctrl_c_do_not_wait_for_slow_replies(server: ChatServer, tmp_path: Path) -> None:
+    server.answer = lambda body, number: Said("1", delay=60)
+    call = ["eval", "--task", "sudoku-4x4", "--model", "llm", "--limit", "4", "--out", "run", *settings(server)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trm_harness", *call], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not server.busy and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130, errors
+    assert "finishing this batch" in errors
+    assert read(tmp_path / "run").status == "cancelled"
 
 
 def test_a_key_on_the_command_line_is_refused_and_not_repeated(server: ChatServer, harness: Harness) -> None:
