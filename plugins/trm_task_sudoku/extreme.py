@@ -82,7 +82,7 @@ class ExtremeSudoku(SudokuTask):
             places, how = places[:count], f"the first {count:,} of {how}"
         pool = self._listed("train", places)
         source = self._source("train", pool, how)
-        return SudokuTraining(pool, source, self.size, seed, bool(options.get("augment", True)), source.notes)
+        return SudokuTraining(self.spec, pool, source, seed, bool(options.get("augment", True)), source.notes)
 
     @cached_property
     def _train(self) -> Table:

@@ -138,7 +138,7 @@ class SudokuTask:
         if not 1 <= count <= len(puzzles):
             raise BadInput(f"{self.spec.id} cannot train on {count} puzzles: use 1 to {len(puzzles)}")
         pool = puzzles if count == len(puzzles) else puzzles[:count]
-        return SudokuTraining(pool, self.source("train"), self.size, seed, bool(options.get("augment", True)))
+        return SudokuTraining(self.spec, pool, self.source("train"), seed, bool(options.get("augment", True)))
 
     def _tokens(self, grid: Grid) -> NDArray[np.int32]:
         if grid.shape != (self.size, self.size):

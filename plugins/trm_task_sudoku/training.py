@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trm_harness.contracts import TrainingRows
 from trm_harness.solvers.sudoku import box_shape
+from trm_harness.specs import TaskSpec
 from trm_harness.types import DataSource, Puzzle
 from trm_task_sudoku.symmetry import line_orders
 
@@ -29,16 +30,18 @@ class SudokuTraining:
     identities: tuple[str, ...] = ("",)
 
     def __init__(
-        self, puzzles: Sequence[Puzzle], source: DataSource, size: int, seed: int, augment: bool, notes: str = ""
+        self, spec: TaskSpec, puzzles: Sequence[Puzzle], source: DataSource, seed: int, augment: bool, notes: str = ""
     ) -> None:
         """``notes`` say which puzzles of the source these are."""
-        self._puzzles, self._size, self._seed, self._augment = puzzles, size, seed, augment
+        self._puzzles, self._size, self._seed, self._augment = puzzles, int(spec.options["size"]), seed, augment
         how = "each example through a random symmetry" if augment else "no augmentation"
         use = {
             "name": f"{source.name} train",
             "version": source.version,
             "sha256": source.sha256,
             "puzzles": len(puzzles),
+            "task": spec.id,
+            "split": "train",
             "notes": f"{notes}; {how}" if notes else how,
         }
         # Sudokus have no demonstrations, and no test puzzle is an image of a training puzzle.

@@ -221,6 +221,7 @@ def test_training_is_declared_in_the_terms_of_the_record() -> None:
     entry = training_of({"training": source.declaration})
     assert entry.demonstrations == "inductive"
     assert (entry.data[0].puzzles, entry.data[0].sha256) == (25, task(4).source("train").sha256)
+    assert (entry.data[0].task, entry.data[0].split) == ("sudoku-4x4", "train")
     assert sum(source.buckets.values()) == 1.0
     with pytest.raises(BadInput, match="'sides'"):
         task(4).training_source(0, {}, {"sides": [4]})
