@@ -109,12 +109,25 @@ class Model(Protocol):
 
 @runtime_checkable
 class Metered(Protocol):
-    """A model that keeps an account of what it uses, besides :class:`Model`. The record shows what a run added to it."""
+    """A model that keeps an account of what it uses, besides :class:`Model`. The record shows what a run added."""
 
     def usage(self) -> Mapping[str, float]:
         """Counts since the model was made, each under its own name and only ever growing.
 
         ``dollars`` is the price, where there is one and it is known for everything counted.
+        """
+        ...
+
+
+@runtime_checkable
+class Perturbable(Protocol):
+    """A model whose state takes noise, besides :class:`Model`: what ``--noise`` asks for (arXiv 2605.19943)."""
+
+    def perturb(self, state: Any, scale: float, seeds: NDArray[np.uint64], step: int) -> Any:
+        """The state with Gaussian noise of standard deviation ``scale`` on its latent, before step ``step`` (1, 2...).
+
+        ``seeds`` ``uint64 [rows]`` are those of the rows in ``state``. A row's noise depends on its seed and ``step``
+        alone: not on its neighbours, and not on the number format.
         """
         ...
 

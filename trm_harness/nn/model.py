@@ -20,6 +20,7 @@ from trm_harness.nn.checkpoint import load_weights, save_weights
 from trm_harness.nn.identities import FactoredIdentities, Identities, TableIdentities, make_identities
 from trm_harness.nn.layers import Rope
 from trm_harness.nn.network import Architecture, Network, NetworkConfig
+from trm_harness.nn.noise import gaussian
 from trm_harness.nn.supervision import Rows, State
 from trm_harness.specs import ModelSpec
 from trm_harness.types import Batch, Cost, ModelFacts, Parameters, Prediction
@@ -93,6 +94,18 @@ class TorchModel:
         tokens = out.logits.argmax(-1).to(torch.int32).cpu().numpy()
         halt = out.halt_logits[:, 0].cpu().numpy()
         return BatchState(out.state, state.x, state.rope), Prediction(tokens, halt)
+
+    @torch.inference_mode()
+    def perturb(self, state: BatchState, scale: float, seeds: NDArray[np.uint64], step: int) -> BatchState:
+        """The state with noise on every position of its last latent: ``z`` of ``(y, z)``, else all there is.
+
+        The published description (arXiv 2605.19943) adds noise to the latent before every supervision step; the answer
+        state ``y`` is left alone here.
+        """
+        *others, latent = state.latents
+        noise = gaussian(seeds, step, latent.shape[1:], self.device)
+        noisy = latent.float().add(noise, alpha=scale).to(latent.dtype)
+        return BatchState((*others, noisy), state.x, state.rope)
 
     @torch.inference_mode()
     def select(self, state: BatchState, rows: Sequence[int]) -> BatchState:
