@@ -25,15 +25,17 @@ A run is a folder, by default `runs/<id>`:
 | `puzzles.csv` | one line per puzzle, in the order of the split |
 | `candidates.csv` | one line per distinct answer of a puzzle, best first |
 
-Everything in `scores`, `measures`, `depth_curve` and `halting`, and both CSV files, follow from the journal alone:
-`trm-harness runs score RUN` computes them again without the model.
+Everything in `scores`, `selections`, `measures`, `depth_curve`, `trajectory_curve` and `halting`, and both CSV files,
+follow from the journal alone: `trm-harness runs score RUN` computes them again without the model, and `--select` makes
+one answer of all in another way.
 
 ## `journal.jsonl`
 
 A line is a JSON array: puzzle id; view (0 is the puzzle as it stands); name of the view's transform; restart; answers;
 halting logits; supervision steps run; tokens read; CRC-32 of the line before it, in hex. Answers are grids in the
 puzzle's own frame, as text: rows joined by `/`, one base-36 character per cell, `=` for "as the step before", an empty
-string for an empty grid, `null` for no answer. View 0 keeps the answer of every step, the others the final one. Logits
+string for an empty grid, `null` for no answer. Restart 0 of view 0 (the single pass) keeps the answer of every step,
+the others the final one. Logits
 have the nine digits that name a float32 exactly. A last line without its line break was cut by a crash: resuming drops
 it. Any other damaged line is an error that names it.
 
@@ -46,7 +48,8 @@ is right, `right_at` one digit per supervision step of the single pass (1: right
 ## `candidates.csv`
 
 `{"`, `".join(CANDIDATE_COLUMNS)}`. `halt` is the mean sigmoid of the halting logits of the views that gave this answer,
-`first_seen` the first of those views among the ones that answered, `answer` the grid as in the journal.
+`first_seen` the first of those answers (by view and restart) among the ones that are there, `answer` the grid as in the
+journal, `peak` the highest of those logits. The order is that of the run's way of choosing (`protocol.select`).
 
 ## `run.json`
 """

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trm_harness.vote import rank_of, sigmoid, tally
+from trm_harness.vote import rank_of, ranked, sigmoid, tally
 
 
 def grid(*rows: str) -> np.ndarray:
@@ -102,3 +102,18 @@ def test_order_of_views_changes_ties_only(rows: list[tuple[int, float]], random:
     assert {(c.answer.shape, c.answer.tobytes(), c.votes) for c in first} == {
         (c.answer.shape, c.answer.tobytes(), c.votes) for c in second
     }
+
+
+def test_the_surest_single_answer_leads_by_halt_whatever_its_votes() -> None:
+    candidates = tally([(A, 1.0), (A, 1.5), (B, 2.0), (B, -9.0), (C, 1.8), (A, float("nan"))])
+    assert [c.votes for c in candidates] == [3, 2, 1]
+    assert [c.peak for c in candidates] == [1.5, 2.0, 1.8]
+    assert ranked(candidates, "mode") == candidates
+    assert [c.peak for c in ranked(candidates, "halt")] == [2.0, 1.8, 1.5]
+
+
+def test_equal_halting_logits_keep_the_order_of_first_appearance() -> None:
+    candidates = tally([(C, 1.0), (A, 1.0), (A, 1.0), (B, float("nan"))])
+    assert [c.first_seen for c in candidates] == [1, 0, 3]
+    assert [c.first_seen for c in ranked(candidates, "halt")] == [0, 1, 3]
+    assert ranked(candidates, "halt")[-1].peak == -np.inf

@@ -28,6 +28,7 @@ CANDIDATES_FILE = "candidates.csv"
 
 Status = Literal["started", "success", "cancelled", "error"]
 Demonstrations = Literal["inductive", "per-task", "joint", "unknown"]
+Select = Literal["mode", "halt", "oracle"]
 Use = Literal["", "all pairs", "demonstrations only", "test answers"]
 
 
@@ -130,9 +131,12 @@ class ProtocolEntry(_Entry):
     halt: Literal["full", "adaptive"]
     """full: every step is run; adaptive: a puzzle leaves when its halting logit is positive."""
     restarts: int = 1
-    """Answers per view from different noise; 1 without noise."""
+    """Answers (trajectories) per view, each from its own seed."""
     noise: float = 0.0
-    """Standard deviation of the noise on the latent state."""
+    """Standard deviation of the Gaussian noise added to the latent before every supervision step of every answer."""
+    select: Select = "mode"
+    """How the answers of all views and trajectories become one: mode (most votes), halt (highest halting logit);
+    oracle ranks as mode does."""
     device: str = "cpu"
     """Device asked for, resolved."""
     dtype: str = "float32"
@@ -249,11 +253,18 @@ class ScoreEntry(_Entry):
     rule: str
     """Scoring rule: outputs, tasks, submitted or puzzles."""
     pooling: Literal["single", "voted"]
-    """single: the identity view alone; voted: all views vote."""
+    """single: the first trajectory of the identity view alone; voted: one answer from all views and trajectories."""
     k: int
     """Answers that count."""
     views: int
     """Views behind each answer, at most."""
+    trajectories: int = 1
+    """Trajectories per view behind each answer."""
+    select: Select = "mode"
+    """How they became one answer: mode (most votes), halt (highest halting logit), oracle (right if any is)."""
+    upper_bound: bool = False
+    """Whether the answer was chosen by somebody who knew it: no system's score, only a bound on how well choosing can
+    do."""
     value: float
     """numerator / denominator."""
     numerator: float
@@ -270,7 +281,15 @@ class ScoreEntry(_Entry):
     """How the interval was made."""
 
     @classmethod
-    def of(cls, score: Score, pooling: Literal["single", "voted"], k: int, views: int) -> Self:
+    def of(
+        cls,
+        score: Score,
+        pooling: Literal["single", "voted"],
+        k: int,
+        views: int,
+        trajectories: int = 1,
+        select: Select = "mode",
+    ) -> Self:
         """The entry of a :class:`~trm_harness.types.Score`."""
         interval = score.interval
         return cls(
@@ -279,6 +298,9 @@ class ScoreEntry(_Entry):
             pooling=pooling,
             k=k,
             views=views,
+            trajectories=trajectories,
+            select=select,
+            upper_bound=select == "oracle",
             value=score.value,
             numerator=score.numerator,
             denominator=score.denominator,
@@ -311,6 +333,24 @@ class DepthEntry(_Entry):
     """correct / n."""
 
 
+class TrajectoryEntry(_Entry):
+    """Accuracy (first answer, share of puzzles) against the number of trajectories per view, from one run.
+
+    A point is the mean over the disjoint blocks of so many consecutive trajectories that the run holds.
+    """
+
+    n: int
+    """Puzzles behind each point."""
+    trajectories: tuple[int, ...] = ()
+    """Trajectories per view: 1, 2, 4 ... and all of them."""
+    mode: tuple[float, ...] = ()
+    """Accuracy of the answer with most votes."""
+    halt: tuple[float, ...] = ()
+    """Accuracy of the answer with the highest halting logit."""
+    oracle: tuple[float, ...] = ()
+    """Share of puzzles that any of the answers gets right: an upper bound."""
+
+
 class CalibrationBin(_Entry):
     """Single-pass puzzles whose halting score fell into one tenth of [0, 1]."""
 
@@ -326,6 +366,21 @@ class CalibrationBin(_Entry):
     """Share of them that is right."""
 
 
+class ThresholdEntry(_Entry):
+    """What a run of full depth would be, had each puzzle stopped at the first halting score above a threshold."""
+
+    threshold: float
+    """Halting score (sigmoid of the logit) above which a puzzle stops; 0.5 is what adaptive halting does."""
+    n: int
+    """Puzzles counted: those whose answer is known."""
+    mean_steps: float
+    """Supervision steps run for a puzzle, on average."""
+    correct: int
+    """Puzzles whose answer is right where they stop."""
+    accuracy: float
+    """correct / n."""
+
+
 class HaltingEntry(_Entry):
     """What the halting head did, over the single-pass answers."""
 
@@ -339,6 +394,11 @@ class HaltingEntry(_Entry):
     """Halting score against correctness; empty bins are left out."""
     calibration_error: float | None = None
     """Mean gap between halting score and accuracy, weighted by bin (expected calibration error)."""
+    thresholds: tuple[ThresholdEntry, ...] = ()
+    """Steps and accuracy at other halting thresholds; empty unless every step was run."""
+    equal_accuracy: ThresholdEntry | None = None
+    """The threshold of fewest mean steps whose accuracy is not below full depth; null if there is none. It was found on
+    the puzzles it is stated for, so it flatters a little."""
 
 
 class CostEntry(_Entry):
@@ -346,6 +406,8 @@ class CostEntry(_Entry):
 
     flops_per_puzzle: float = 0.0
     """Floating point operations for one puzzle with all its views and steps (0: not stated by the model)."""
+    flops_per_step: float = 0.0
+    """Floating point operations for one supervision step of one answer, on average (0: not stated by the model)."""
     seconds: float = 0.0
     """Seconds spent predicting, over the sessions whose end is known."""
     puzzles_per_second: float | None = None
@@ -440,10 +502,15 @@ class RunRecord(_Entry):
     """The score that ranks this run."""
     scores: tuple[ScoreEntry, ...] = ()
     """Every score: each k, each rule, single pass beside voted."""
+    selections: tuple[ScoreEntry, ...] = ()
+    """The headline by each way of choosing one answer from the same answers; oracle is an upper bound. Empty for a
+    single pass."""
     measures: tuple[MeasureEntry, ...] = ()
     """The task's own measures of the single-pass answers."""
     depth_curve: DepthEntry | None = None
     """Single-pass accuracy after each supervision step."""
+    trajectory_curve: TrajectoryEntry | None = None
+    """Accuracy against the number of trajectories; null where every view had one."""
     halting: HaltingEntry | None = None
     """What the halting head did."""
     cost: CostEntry = CostEntry()

@@ -149,12 +149,16 @@ class DataSource:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One answer that got votes for a puzzle: ``votes`` views gave it, with ``halt`` their mean sigmoid (float64)."""
+    """One answer that got votes for a puzzle: ``votes`` views gave it, with ``halt`` their mean sigmoid (float64).
+
+    ``peak`` is their highest halting logit (minus infinity if none is a number), ``first_seen`` the first of them.
+    """
 
     answer: Grid
     votes: int
     halt: float
     first_seen: int
+    peak: float = -np.inf
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """From many views' answers to a ranked list of candidates. Pure and replayable: the same rows give the same list.
 
 Ranking follows the reference's ARC evaluator (``parity/arc_eval``): number of votes first, then the mean sigmoid of
-the halting logits in float64, both descending; exact ties keep the order in which the answers first appeared.
+the halting logits in float64, both descending; exact ties keep the order in which the answers first appeared. That is
+``mode``; ``halt`` ranks by the surest single answer instead.
 """
 
 from __future__ import annotations
@@ -35,10 +36,24 @@ def tally(rows: Iterable[tuple[Grid, float]]) -> list[Candidate]:
             first_seen.append(position)
         index.append(place)
         logits.append(logit)
-    votes, halts = _totals(index, logits, len(answers))
+    votes, halts, peaks = _totals(index, logits, len(answers))
     # Python's sort is stable, which is what keeps exact ties in their first order.
     order = sorted(range(len(answers)), key=lambda place: (-votes[place], -halts[place]))
-    return [Candidate(answers[place], int(votes[place]), float(halts[place]), first_seen[place]) for place in order]
+    return [
+        Candidate(answers[place], int(votes[place]), float(halts[place]), first_seen[place], float(peaks[place]))
+        for place in order
+    ]
+
+
+def ranked(candidates: Sequence[Candidate], select: str) -> list[Candidate]:
+    """The candidates of :func:`tally` in the order of ``select``: ``mode`` as they stand, ``halt`` by highest logit.
+
+    With ``halt`` the first candidate is what the one view with the highest halting logit answered; exact ties keep the
+    order of first appearance.
+    """
+    if select == "mode":
+        return list(candidates)
+    return sorted(candidates, key=lambda candidate: (-candidate.peak, candidate.first_seen))
 
 
 def rank_of(candidates: Sequence[Candidate], answer: Grid) -> int | None:
@@ -56,10 +71,16 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.nan_to_num(values, nan=0.0)
 
 
-def _totals(index: list[int], logits: list[float], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Votes and mean sigmoid per candidate."""
+def _totals(
+    index: list[int], logits: list[float], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Votes, mean sigmoid and highest logit per candidate."""
+    peaks = np.full(count, -np.inf)
     if not count:
-        return np.zeros(0, dtype=np.int64), np.zeros(0)
+        return np.zeros(0, dtype=np.int64), np.zeros(0), peaks
+    values = np.asarray(logits, dtype=np.float64)
+    # fmax passes over what is not a number.
+    np.fmax.at(peaks, index, values)
     votes = np.bincount(index, minlength=count)
     # bincount adds one weight after the other, as the reference does: the sums agree to the last bit.
-    return votes, np.bincount(index, weights=sigmoid(np.asarray(logits)), minlength=count) / votes
+    return votes, np.bincount(index, weights=sigmoid(values), minlength=count) / votes, peaks

@@ -49,13 +49,28 @@ class Launch:
 @click.option("--split", help="Split of the task.  [default: the task's own]")
 @click.option("--limit", type=int, help="Only the first so many groups (ARC tasks).")
 @click.option("--puzzles", metavar="ID,...", help="Only these groups or puzzles.")
-@click.option("--augment", type=int, default=1, show_default=True, help="Views of each puzzle that vote.")
+@click.option(
+    "--augment", type=int, default=1, show_default=True, help="Views of each puzzle under the task's symmetries."
+)
+@click.option(
+    "--restarts", type=int, default=1, show_default=True, help="Answers of each view; a network needs --noise."
+)
+@click.option(
+    "--noise", type=float, default=0.0, show_default=True, help="Noise on the latent before each step (std. deviation)."
+)
+@click.option(
+    "--select",
+    type=click.Choice(["mode", "halt", "oracle"]),
+    default="mode",
+    show_default=True,
+    help="One answer of all: most votes, or highest halting logit. oracle shows the upper bound beside mode's score.",
+)
 @click.option("--attempts", type=int, help="Answers that count.  [default: the task's own]")
-@click.option("--steps", type=int, help="Supervision steps.  [default: the model's own]")
+@click.option("--steps", type=int, help="Supervision steps, also beyond training.  [default: the model's own]")
 @click.option(
     "--halt", type=click.Choice(["full", "adaptive"]), default="full", show_default=True, help="When a puzzle stops."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of views and of untrained weights.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of views, noise and untrained weights.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file instead of the zoo's weights.")
 @click.option("--untrained", is_flag=True, help="Random weights: shows that everything runs, scores mean nothing.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the model's configuration.")
@@ -144,7 +159,7 @@ def _plan(task: Task, choices: Mapping[str, Any]) -> InferencePlan:
     """The choices that concern inference."""
     from trm_harness.evaluate import InferencePlan
 
-    same = ("limit", "seed", "augment", "attempts", "steps", "halt", "batch_size")
+    same = ("limit", "seed", "augment", "attempts", "steps", "halt", "restarts", "noise", "select", "batch_size")
     return InferencePlan(
         split=choices["split"] or task.spec.default_split,
         puzzles=tuple(name for name in (choices["puzzles"] or "").split(",") if name),

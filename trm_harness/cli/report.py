@@ -15,6 +15,13 @@ DEMONSTRATIONS = {
     "unknown": "unknown: nothing is declared",
 }
 
+CHOICES = {
+    "mode": "most votes",
+    "halt": "highest halting logit",
+    "oracle": "UPPER BOUND, right if any answer is",
+}
+PLURALS = {"view": ("", "s"), "trajector": ("y", "ies")}
+
 
 def text(record: Any) -> str:
     """What ``eval`` and ``runs show`` print: what ran, its scores, what they rest on."""
@@ -22,24 +29,61 @@ def text(record: Any) -> str:
     lines = dict(_lines(run))
     width = max(map(len, lines))
     head = "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines.items())
-    return f"{head}\n\n{scores(run)}\n" if run["scores"] else head
+    return "\n\n".join([head, *filter(None, [scores(run), selections(run)])]) + "\n" * bool(run["scores"])
 
 
 def scores(run: Mapping[str, Any]) -> str:
-    """The table of scores; a vote of one view is the single pass and is not shown twice."""
-    shown = [entry for entry in run["scores"] if entry["pooling"] == "voted" or entry["views"] < views(run)]
+    """The table of scores; a vote of one answer is the single pass and is not shown twice."""
+    shown = [entry for entry in run["scores"] if entry["pooling"] == "voted" or answers(run) > 1]
     rows = [
         (
             f"{entry['name']}{' *' if entry == run['headline'] else ''}",
             entry["rule"],
-            "single pass" if entry["views"] == 1 else f"{entry['views']} views vote",
+            pooled(run, entry),
             f"{100 * entry['value']:.2f} %",
             fraction(entry),
             interval(entry),
         )
         for entry in shown
     ]
-    return table(rows, ("SCORE", "RULE", "ANSWERS", "VALUE", "OF", "95 % INTERVAL"))
+    return table(rows, ("SCORE", "RULE", "ANSWERS", "VALUE", "OF", "95 % INTERVAL")) if rows else ""
+
+
+def selections(run: Mapping[str, Any]) -> str:
+    """The headline by each way of choosing, for a run of several trajectories; the oracle is called what it is."""
+    if run["protocol"]["restarts"] == 1 or not run.get("selections"):
+        return ""
+    rows = [
+        (
+            f"{entry['select']}: {CHOICES[entry['select']]}",
+            entry["name"],
+            f"{100 * entry['value']:.2f} %",
+            fraction(entry),
+            interval(entry),
+        )
+        for entry in run["selections"]
+    ]
+    return table(rows, ("CHOSEN BY", "SCORE", "VALUE", "OF", "95 % INTERVAL"))
+
+
+def pooled(run: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """What one answer was made of: ``single pass``, ``8 views vote``, ``2 views x 8 trajectories, highest halt``."""
+    if entry["pooling"] == "single" or answers(run) == 1:
+        return single(run)
+    parts = [(entry["views"], "view"), (entry.get("trajectories", 1), "trajector")]
+    words = [f"{count} {name}{PLURALS[name][count > 1]}" for count, name in parts if count > 1]
+    halt = entry.get("select") == "halt"
+    return f"{' x '.join(words)}{', highest halting logit' if halt else ' vote'}"
+
+
+def single(run: Mapping[str, Any]) -> str:
+    """What the curves and measures rest on: the first trajectory of the identity view."""
+    return "one noisy trajectory" if run["protocol"].get("noise") else "single pass"
+
+
+def answers(run: Mapping[str, Any]) -> int:
+    """Answers of a puzzle, all views and trajectories together."""
+    return views(run) * run["protocol"]["restarts"]
 
 
 def views(run: Mapping[str, Any]) -> int:
@@ -136,20 +180,22 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
     yield (
         "protocol",
         (
-            f"{views(run)} view{'s' * (views(run) > 1)}, {protocol['attempts']} attempts, {protocol['steps']} steps "
-            f"({protocol['halt']}), {protocol['dtype']} on {protocol['device']}, seed {protocol['seed']}"
+            f"{views(run)} view{'s' * (views(run) > 1)}{_trajectories(protocol)}, {protocol['attempts']} attempts, "
+            f"{protocol['steps']} steps ({protocol['halt']}), {protocol['dtype']} on {protocol['device']}, "
+            f"seed {protocol['seed']}"
         ),
     )
     if halting:
         yield "halting", f"{halting['mean_steps']:.1f} steps on average, {100 * halting['share_halted']:.0f} % halted"
+        yield from _saved(halting, protocol)
     if depth and len(depth["accuracy"]) > 1:
         marks = [0, *(2**power - 1 for power in range(1, 12) if 2**power < len(depth["accuracy"]))]
         places = [*marks, len(depth["accuracy"]) - 1]
         curve = ", ".join(f"{100 * depth['accuracy'][place]:.1f} % at {place + 1}" for place in dict.fromkeys(places))
-        yield "depth", f"{curve} steps (single pass, n = {depth['n']:,})"
+        yield "depth", f"{curve} steps ({single(run)}, n = {depth['n']:,})"
     if run["measures"]:
         means = ", ".join(f"{entry['name']} {100 * entry['value']:.1f} %" for entry in run["measures"])
-        yield "measures", f"{means} (single pass)"
+        yield "measures", f"{means} ({single(run)})"
     if cost["seconds"]:
         rate = f", {cost['puzzles_per_second']:.3g} puzzles/s" if cost["puzzles_per_second"] else ""
         work = f", {cost['flops_per_puzzle']:.3g} FLOPs a puzzle" if cost["flops_per_puzzle"] else ""
@@ -161,3 +207,18 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
         yield "used", ", ".join([*counts, *price])
     for note in run["notes"]:
         yield "note", note
+
+
+def _trajectories(protocol: Mapping[str, Any]) -> str:
+    """What restarts and noise add to the protocol line."""
+    restarts, noise = protocol["restarts"], protocol["noise"]
+    words = f" x {restarts} trajectories" if restarts > 1 else ""
+    return f"{words}{f' with noise {noise:g} on the latent before each step' if noise else ''}"
+
+
+def _saved(halting: Mapping[str, Any], protocol: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Steps that halting would save without a loss."""
+    best = halting.get("equal_accuracy")
+    if best and best["mean_steps"] < protocol["steps"]:
+        saved = f"{protocol['steps'] - best['mean_steps']:.1f} of {protocol['steps']} steps saved"
+        yield "could save", f"{saved} at no loss of accuracy, had it halted above {best['threshold']:g}"

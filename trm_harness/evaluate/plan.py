@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,12 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trm_harness.contracts import Model, Task
+from trm_harness.contracts import Model, Perturbable, Task
 from trm_harness.errors import BadInput, PluginError
 from trm_harness.scoring import RULES
 from trm_harness.types import IDENTITY, Batch, Encoded, Puzzle
 
 HALTS = ("full", "adaptive")
+SELECTS = ("mode", "halt", "oracle")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class InferencePlan:
 
     ``limit`` counts groups (ARC tasks), ``puzzles`` holds group or puzzle ids, ``augment`` is the number of views per
     puzzle with the identity among them (1: a single pass). ``attempts`` and ``steps`` default to the task's and the
-    model's own, ``batch_size`` to what memory and cost allow. ``noise`` is reserved: only 0 is accepted.
+    model's own, ``batch_size`` to what memory and cost allow.
+
+    Every view is answered ``restarts`` times; with ``noise`` above 0 each of these trajectories has its own Gaussian
+    noise of that standard deviation added to the latent before every supervision step, the first one too. ``select``
+    says how the answers of all views and trajectories become one: ``mode`` (votes), ``halt`` (highest halting logit);
+    ``oracle`` scores as ``mode`` does, with the upper bound beside it.
     """
 
     split: str
@@ -45,6 +52,7 @@ class InferencePlan:
     halt: str = "full"
     restarts: int = 1
     noise: float = 0.0
+    select: str = "mode"
     batch_size: int | None = None
 
     def check(self, task: Task) -> None:
@@ -58,13 +66,24 @@ class InferencePlan:
                 raise BadInput(f"{name.replace('_', '-')} must be at least 1, not {value}")
         if self.halt not in HALTS:
             raise BadInput(f"halt '{self.halt}' does not exist: use {' or '.join(HALTS)}")
-        if self.noise:
-            raise BadInput("noise at inference is not available: use 0")
+        if self.select not in SELECTS:
+            raise BadInput(f"select '{self.select}' does not exist: use {' or '.join(SELECTS)}")
+        if not 0 <= self.noise < math.inf:
+            raise BadInput(f"noise must be a standard deviation from 0 up, not {self.noise:g}")
         if self.seed < 0:
             raise BadInput(f"seed must not be negative: {self.seed}")
         unknown = [rule for rule in spec.rules if rule not in RULES]
         if unknown:
             raise BadInput(f"task {spec.id} names a scoring rule that does not exist: {unknown[0]}")
+
+    def check_model(self, model: Model) -> None:
+        """``BadInput`` if ``model`` has no use for the noise or for restarts without noise."""
+        takes_noise = isinstance(model, Perturbable)
+        if self.noise and not takes_noise:
+            raise BadInput(f"model {model.spec.id} has no latent state that noise could be added to: leave noise out")
+        if takes_noise and self.restarts > 1 and not self.noise:
+            same = f"{self.restarts} restarts of model {model.spec.id} would all be the same"
+            raise BadInput(f"without noise {same}: add noise (0.3, for example), or leave restarts out")
 
 
 @dataclass(frozen=True)

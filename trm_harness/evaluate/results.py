@@ -1,46 +1,45 @@
-"""From the journal to scores: votes, ranks, measures, depth curve, halting. No model, one pass, puzzle by puzzle."""
+"""From the journal to scores: votes, ranks, measures, curves, halting. No model, one pass, puzzle by puzzle."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from trm_harness.contracts import Task
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.plan import Work
+from trm_harness.evaluate.halting import Halting
+from trm_harness.evaluate.plan import SELECTS, Work
+from trm_harness.evaluate.trajectories import Trajectories, ranks, shares, tallied
 from trm_harness.journal import Entry, text_grid
 from trm_harness.record import (
     CANDIDATES_FILE,
     PUZZLES_FILE,
-    CalibrationBin,
     DepthEntry,
-    HaltingEntry,
     MeasureEntry,
+    ProtocolEntry,
     ScoreEntry,
 )
 from trm_harness.scoring import Outcome, score
 from trm_harness.specs import TaskSpec
-from trm_harness.types import Candidate, Grid, Puzzle
-from trm_harness.vote import sigmoid, tally
+from trm_harness.types import Candidate, Puzzle
+from trm_harness.vote import ranked
 
-BINS = 10
 PUZZLE_COLUMNS = ("puzzle", "group", "attempted", "rank", "candidates", "votes", "single", "steps", "right_at", "halts")
-CANDIDATE_COLUMNS = ("puzzle", "rank", "votes", "halt", "first_seen", "correct", "answer")
+CANDIDATE_COLUMNS = ("puzzle", "rank", "votes", "halt", "first_seen", "correct", "answer", "peak")
 
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """What became of one puzzle; what concerns correctness is empty where the answer is hidden.
 
-    ``texts`` and ``correct`` go with ``candidates``; ``right_at`` says for each step of the ``single`` pass whether
-    its answer was right; ``measures`` are those of its final answer.
+    ``candidates`` are ranked as the run chooses; ``texts`` and ``correct`` go with them; ``ranks`` are the places of
+    the right one by each way of choosing. ``right_at`` says for each step of the ``single`` pass (the first trajectory
+    of the identity view) whether its answer was right; ``measures`` are those of its final answer. ``fewer`` is what
+    fewer trajectories would have answered (:func:`~trm_harness.evaluate.trajectories.shares`).
     """
 
     puzzle: Puzzle
@@ -50,6 +49,8 @@ class Verdict:
     single: Entry
     right_at: list[bool]
     measures: dict[str, float]
+    ranks: Mapping[str, int | None] = field(default_factory=dict)
+    fewer: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def hidden(self) -> bool:
@@ -64,50 +65,61 @@ class Verdict:
 
 @dataclass
 class Assessment:
-    """Sums over the verdicts, from which a record's scores are made."""
+    """Sums over the verdicts, from which a record's scores are made. ``chosen`` has outcomes by way of choosing."""
 
-    voted: list[Outcome] = field(default_factory=list)
+    chosen: dict[str, list[Outcome]] = field(default_factory=lambda: {select: [] for select in SELECTS})
     single: list[Outcome] = field(default_factory=list)
     measures: Counter[str] = field(default_factory=Counter)
     right_at: list[int] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    halts: list[float] = field(default_factory=list)
-    exact: list[bool] = field(default_factory=list)
+    halting: Halting = field(default_factory=Halting)
+    trajectories: Trajectories = field(default_factory=Trajectories)
     work: Counter[int] = field(default_factory=Counter)
     """Supervision steps run at each length, over all views."""
 
     def add(self, verdict: Verdict) -> None:
         """Count one puzzle in; one with a hidden answer counts for halting alone."""
         puzzle, right = verdict.puzzle, verdict.right_at
-        self.steps.append(verdict.single.steps)
-        self.halts.append(verdict.single.halts[-1])
-        if verdict.hidden:
-            return
-        self._deepen(right)
-        self.exact.append(right[-1])
-        answered = verdict.single.answers[-1] is not None
-        self.single.append(Outcome(puzzle.id, puzzle.group, 1 if right[-1] else None, answered))
-        self.voted.append(Outcome(puzzle.id, puzzle.group, verdict.rank, bool(verdict.candidates)))
-        self.measures.update(verdict.measures)
+        if not verdict.hidden:
+            self._deepen(right)
+            answered = verdict.single.answers[-1] is not None
+            self.single.append(Outcome(puzzle.id, puzzle.group, 1 if right[-1] else None, answered))
+            for select, outcomes in self.chosen.items():
+                outcomes.append(Outcome(puzzle.id, puzzle.group, verdict.ranks[select], bool(verdict.candidates)))
+            self.measures.update(verdict.measures)
+            self.trajectories.add(verdict.fewer)
+        self.halting.add(verdict.single.halts, right)
 
     def _deepen(self, right: list[bool]) -> None:
         """Add a puzzle to the depth curve; whoever halted early keeps the last answer."""
         if len(right) > len(self.right_at):
             # More steps than any puzzle before: the earlier ones stand where they stopped.
-            self.right_at += [sum(self.exact)] * (len(right) - len(self.right_at))
+            self.right_at += [sum(self.halting.exact)] * (len(right) - len(self.right_at))
         for step in range(len(self.right_at)):
             self.right_at[step] += right[min(step, len(right) - 1)]
 
-    def scores(self, spec: TaskSpec, attempts: int, views: int) -> tuple[ScoreEntry, ...]:
-        """Every score: single pass and voted, each k up to ``attempts``, each of the task's rules."""
-        if not self.voted:
+    def scores(self, spec: TaskSpec, protocol: ProtocolEntry) -> tuple[ScoreEntry, ...]:
+        """Every score: single pass and voted, each k up to the attempts, each of the task's rules."""
+        if not self.single:
             return ()
-        asked = [("single", self.single, 1, 1)] + [("voted", self.voted, k, views) for k in range(1, attempts + 1)]
-        return tuple(
-            ScoreEntry.of(score(outcomes, rule, k, score_name(spec, k)), pooling, k, seen)
-            for pooling, outcomes, k, seen in asked
-            for rule in spec.rules
-        )
+        select = choosing(protocol.select)
+        singles = [
+            ScoreEntry.of(score(self.single, rule, 1, score_name(spec, 1)), "single", 1, 1) for rule in spec.rules
+        ]
+        ks = range(1, protocol.attempts + 1)
+        return (*singles, *(self._voted(spec, protocol, rule, k, select) for k in ks for rule in spec.rules))
+
+    def selections(
+        self, spec: TaskSpec, protocol: ProtocolEntry, headline: ScoreEntry | None
+    ) -> tuple[ScoreEntry, ...]:
+        """The headline by each way of choosing; nothing where there is one answer to choose from."""
+        if headline is None or headline.views * headline.trajectories == 1:
+            return ()
+        return tuple(self._voted(spec, protocol, headline.rule, headline.k, select) for select in SELECTS)
+
+    def _voted(self, spec: TaskSpec, protocol: ProtocolEntry, rule: str, k: int, select: str) -> ScoreEntry:
+        found = score(self.chosen[select], rule, k, score_name(spec, k))
+        views = protocol.voting_views or protocol.views
+        return ScoreEntry.of(found, "voted", k, views, protocol.restarts, select)
 
     def means(self) -> tuple[MeasureEntry, ...]:
         """Means of the task's measures over the single-pass answers."""
@@ -121,23 +133,15 @@ class Assessment:
             return None
         return DepthEntry(n=n, correct=tuple(self.right_at), accuracy=tuple(right / n for right in self.right_at))
 
-    def halting(self) -> HaltingEntry:
-        """Halting statistics; calibration only where every answer is known."""
-        logits, n = np.array(self.halts), len(self.steps)
-        bins = _calibration(sigmoid(logits), np.array(self.exact)) if len(self.exact) == n else ()
-        gap = sum(entry.n * abs(entry.confidence - entry.accuracy) for entry in bins) / n if bins else None
-        return HaltingEntry(
-            n=n,
-            mean_steps=float(np.mean(self.steps)),
-            share_halted=float(np.mean(logits > 0)),
-            calibration=bins,
-            calibration_error=gap,
-        )
-
 
 def score_name(spec: TaskSpec, k: int) -> str:
     """``exact`` where the task ranks by its one answer, else ``pass@k``."""
     return "exact" if k == 1 and spec.headline == "exact" else f"pass@{k}"
+
+
+def choosing(select: str) -> str:
+    """The way of choosing that ranks candidates and headlines: an oracle knows the answer and never does."""
+    return "mode" if select == "oracle" else select
 
 
 def headline(spec: TaskSpec, scores: Iterable[ScoreEntry]) -> ScoreEntry | None:
@@ -147,19 +151,23 @@ def headline(spec: TaskSpec, scores: Iterable[ScoreEntry]) -> ScoreEntry | None:
 
 
 def assess(
-    work: Work, entries: Iterable[Entry], voting_views: int | None = None, out: Path | None = None
+    work: Work,
+    entries: Iterable[Entry],
+    voting_views: int | None = None,
+    out: Path | None = None,
+    select: str | None = None,
 ) -> Assessment:
     """Judge a whole journal; with ``out``, also write ``puzzles.csv`` and ``candidates.csv`` there.
 
-    ``voting_views`` lets only the first so many views vote. ``BadInput`` for a journal that lacks rows, repeats one,
-    or holds rows of other puzzles.
+    ``voting_views`` lets only the first so many views vote, ``select`` chooses otherwise than the run did.
+    ``BadInput`` for a journal that lacks rows, repeats one, or holds rows of other puzzles.
     """
     total = Assessment()
     with tables(work, out) as write:
         for place, rows in by_puzzle(work, entries):
             for row in rows:
                 total.work[row.length] += row.steps
-            verdict = judge(work.task, work.selection[place], rows, voting_views)
+            verdict = judge(work.task, work.selection[place], rows, select or work.plan.select, voting_views)
             total.add(verdict)
             write(verdict)
     return total
@@ -186,20 +194,33 @@ def by_puzzle(work: Work, entries: Iterable[Entry]) -> Iterator[tuple[int, list[
         raise BadInput(f"the journal holds {count} of {work.total} rows: finish the run with `eval --resume`")
 
 
-def judge(task: Task, puzzle: Puzzle, rows: Sequence[Entry], voting_views: int | None = None) -> Verdict:
-    """Votes and correctness of one puzzle, from its rows in the order of views."""
+def judge(
+    task: Task, puzzle: Puzzle, rows: Sequence[Entry], select: str = "mode", voting_views: int | None = None
+) -> Verdict:
+    """Candidates and correctness of one puzzle, from its rows in the order of views and restarts."""
     voters = rows if voting_views is None else [row for row in rows if row.view < voting_views]
-    votes = [(row.answers[-1], row.halts[-1]) for row in voters if row.answers[-1] is not None]
-    grids: dict[str | None, Grid | None] = {text: text_grid(text) for text in {text for text, _ in votes}}
-    candidates = tally((grids[text], halt) for text, halt in votes)
-    texts, single = _texts(candidates, votes), rows[0]
+    single = rows[0]
+    known = {*(row.answers[-1] for row in voters), *single.answers}
+    grids = {text: None if text is None else text_grid(text) for text in known}
+    found = tallied(voters, grids)
+    spelled = {candidate.first_seen: text for candidate, text in found}
+    candidates = ranked([candidate for candidate, _ in found], choosing(select))
+    texts = [spelled[candidate.first_seen] for candidate in candidates]
     if puzzle.answer is None:
         return Verdict(puzzle, candidates, texts, [], single, [], {})
-    grids |= {text: None if text is None else text_grid(text) for text in {*single.answers} - {*grids}}
     measures = {text: task.measures(puzzle, grid) for text, grid in grids.items()}
-    correct = [measures[text]["exact"] == 1 for text in texts]
-    right_at = [measures[text]["exact"] == 1 for text in single.answers]
-    return Verdict(puzzle, candidates, texts, correct, single, right_at, measures[single.answers[-1]])
+    right = {text: measure["exact"] == 1 for text, measure in measures.items()}
+    return Verdict(
+        puzzle=puzzle,
+        candidates=candidates,
+        texts=texts,
+        correct=[right[text] for text in texts],
+        single=single,
+        right_at=[right[text] for text in single.answers],
+        measures=measures[single.answers[-1]],
+        ranks=ranks(found, right),
+        fewer=shares(voters, grids, right) if voters[-1].restart else {},
+    )
 
 
 @contextmanager
@@ -257,12 +278,8 @@ def _candidate_lines(verdict: Verdict) -> Iterator[tuple[object, ...]]:
     correct = [int(right) for right in verdict.correct] or [""] * len(verdict.texts)
     for rank, (candidate, text, right) in enumerate(zip(verdict.candidates, verdict.texts, correct, strict=True), 1):
         halt = f"{candidate.halt:.9g}"
-        yield verdict.puzzle.id, rank, candidate.votes, halt, candidate.first_seen, right, text
-
-
-def _texts(candidates: list[Candidate], votes: list[tuple[str, float]]) -> list[str]:
-    """The candidates as the journal spells them."""
-    return [votes[candidate.first_seen][0] for candidate in candidates]
+        peak = f"{candidate.peak:.9g}"
+        yield verdict.puzzle.id, rank, candidate.votes, halt, candidate.first_seen, right, text, peak
 
 
 def _in_order(work: Work, place: int, rows: list[Entry]) -> list[Entry]:
@@ -279,18 +296,3 @@ def _measure_names(work: Work) -> list[str]:
     """Names of the task's measures; none if every answer is hidden."""
     known = next((puzzle for puzzle in work.selection if puzzle.answer is not None), None)
     return list(work.task.measures(known, None)) if known else []
-
-
-def _calibration(confidence: NDArray[np.float64], exact: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:
-    """Confidence against accuracy in equal bins; empty ones are left out."""
-    index = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return tuple(
-        CalibrationBin(
-            low=place / BINS,
-            high=(place + 1) / BINS,
-            n=int((index == place).sum()),
-            confidence=float(confidence[index == place].mean()),
-            accuracy=float(exact[index == place].mean()),
-        )
-        for place in np.unique(index).tolist()
-    )

@@ -21,8 +21,8 @@ from trm_harness.contracts import Metered, Model, Task
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.evaluate.observe import Observers
-from trm_harness.evaluate.plan import Asked, InferencePlan, Selection, Work, select
-from trm_harness.evaluate.results import Assessment, Verdict, assess, by_puzzle, headline, judge
+from trm_harness.evaluate.plan import SELECTS, Asked, InferencePlan, Selection, Work, select
+from trm_harness.evaluate.results import Assessment, Verdict, assess, by_puzzle, choosing, headline, judge
 from trm_harness.evaluate.steps import predict
 from trm_harness.evaluate.stored import StoredPlan
 from trm_harness.journal import Journal, Row, recover, scan
@@ -41,6 +41,12 @@ from trm_harness.record import (
     training_of,
     write,
 )
+
+VOTES = {
+    "mode": "votes, then mean sigmoid of the halting logit; ties keep the order of views",
+    "halt": "highest halting logit of any one view and trajectory; ties keep the order of views",
+}
+"""How candidates are ranked, in the record's words."""
 
 Progress = Callable[[float, int], None]
 """Told ``(answers done, answers in all)``; a batch under way counts by its steps."""
@@ -92,6 +98,7 @@ def evaluate(
     """
     setting, watchers = setting or Setting(), watchers or Watchers()
     plan.check(task)
+    plan.check_model(model)
     selection = select(task, plan)
     memory = environment.free_memory(setting.device)
     stored = StoredPlan.make(task, model, plan, selection, memory, setting.device, setting.launch)
@@ -127,21 +134,33 @@ def resume(folder: Path, task: Task, model: Model, watchers: Watchers | None = N
         return _Run(folder, stored, work, model, watchers).go(record, done)
 
 
-def rescore(folder: Path, task: Task, attempts: int | None = None, views: int | None = None) -> RunRecord:
+def rescore(
+    folder: Path, task: Task, attempts: int | None = None, views: int | None = None, choose: str | None = None
+) -> RunRecord:
     """The record with everything right of the journal computed anew, without the model; nothing is written.
 
-    ``attempts`` counts another number of answers, ``views`` lets only the first so many views vote. ``BadInput`` for
-    an unfinished, torn or damaged journal, and if the task or its data changed.
+    ``attempts`` counts another number of answers, ``views`` lets only the first so many views vote, ``choose`` makes
+    one answer of all by ``mode``, ``halt`` or ``oracle``. ``BadInput`` for an unfinished, torn or damaged journal, and
+    if the task or its data changed.
     """
+    if choose is not None and choose not in SELECTS:
+        raise BadInput(f"select '{choose}' does not exist: use {' or '.join(SELECTS)}")
     for name, value in (("attempts", attempts), ("views", views)):
         if value is not None and value < 1:
             raise BadInput(f"{name} must be at least 1, not {value}")
     record, stored = read(folder), StoredPlan.load(folder)
     work = stored.work(task, stored.check_task(task))
     voting = None if views is None or views >= record.protocol.views else views
-    protocol = {"attempts": attempts or record.protocol.attempts, "voting_views": voting}
-    record = record.model_copy(update={"protocol": record.protocol.model_copy(update=protocol)})
-    return record.model_copy(update=_findings(task, assess(work, scan(folder / JOURNAL_FILE), voting), record))
+    chosen = choose or record.protocol.select
+    update = {
+        "attempts": attempts or record.protocol.attempts,
+        "voting_views": voting,
+        "select": chosen,
+        "vote": VOTES[choosing(chosen)],
+    }
+    record = record.model_copy(update={"protocol": record.protocol.model_copy(update=update)})
+    found = assess(work, scan(folder / JOURNAL_FILE), voting, select=chosen)
+    return record.model_copy(update=_findings(task, found, record))
 
 
 def verdicts(folder: Path, task: Task) -> Iterator[Verdict]:
@@ -149,7 +168,7 @@ def verdicts(folder: Path, task: Task) -> Iterator[Verdict]:
     stored = StoredPlan.load(folder)
     work = stored.work(task, stored.check_task(task))
     for place, rows in by_puzzle(work, scan(folder / JOURNAL_FILE)):
-        yield judge(task, work.selection[place], rows)
+        yield judge(task, work.selection[place], rows, stored.plan.select)
 
 
 def check_folder(out: Path) -> None:
@@ -225,7 +244,8 @@ class _Run:
             shares.append(share)
             self.watchers.progress(before + sum(shares) * len(batch), self.work.total)
 
-        return predict(self.work.task, self.model, batch, self.stored.steps, self.stored.plan.halt, tick)
+        plan = self.stored.plan
+        return predict(self.work.task, self.model, batch, self.stored.steps, plan.halt, tick, plan.noise)
 
     def _scored(self, record: RunRecord, clock: _Meter) -> RunRecord:
         """The successful record, written beside its tables."""
@@ -233,7 +253,11 @@ class _Run:
         findings = _findings(self.work.task, assessment, record)
         closed = self._sat(record.model_copy(update=findings), clock)
         work = sum(self.model.cost(length).flops_per_step * steps for length, steps in assessment.work.items())
-        cost = closed.cost.model_copy(update={"flops_per_puzzle": work / record.selection.puzzles})
+        flops = {
+            "flops_per_puzzle": work / record.selection.puzzles,
+            "flops_per_step": work / sum(assessment.work.values()),
+        }
+        cost = closed.cost.model_copy(update=flops)
         return self._write(closed.model_copy(update={"status": "success", "cost": cost}))
 
     def _closed(self, record: RunRecord, clock: _Meter, status: str, message: str = "") -> RunRecord:
@@ -293,14 +317,16 @@ class _Meter:
 
 def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any]:
     """The fields of a record that come from the journal."""
-    protocol = record.protocol
-    scores = found.scores(task.spec, protocol.attempts, protocol.voting_views or protocol.views)
+    scores = found.scores(task.spec, record.protocol)
+    best = headline(task.spec, scores)
     return {
         "scores": scores,
-        "headline": headline(task.spec, scores),
+        "headline": best,
+        "selections": found.selections(task.spec, record.protocol, best),
         "measures": found.means(),
         "depth_curve": found.depth(),
-        "halting": found.halting(),
+        "trajectory_curve": found.trajectories.entry(),
+        "halting": found.halting.entry(full=record.protocol.halt == "full"),
     }
 
 
@@ -384,6 +410,8 @@ def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> Protoco
         halt=plan.halt,
         restarts=plan.restarts,
         noise=plan.noise,
+        select=plan.select,
+        vote=VOTES[choosing(plan.select)],
         device=setting.device,
         dtype=setting.dtype,
         seed=plan.seed,

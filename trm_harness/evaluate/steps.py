@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trm_harness.contracts import Model, Task
 from trm_harness.errors import PluginError
@@ -35,17 +36,26 @@ class _Trace:
 
 
 def predict(
-    task: Task, model: Model, asked: Sequence[Asked], steps: int, halt: str, tick: Callable[[float], None]
+    task: Task,
+    model: Model,
+    asked: Sequence[Asked],
+    steps: int,
+    halt: str,
+    tick: Callable[[float], None],
+    noise: float = 0.0,
 ) -> list[Row]:
     """The rows of a batch, in its order, after at most ``steps`` supervision steps.
 
     ``halt="adaptive"`` takes a puzzle out of the batch at its first positive halting logit, which never touches the
-    answer it has. ``tick`` is told each finished step's share of the batch. ``PluginError`` if the model's output has
-    not the shape of the batch.
+    answer it has. ``tick`` is told each finished step's share of the batch. ``noise`` above 0 needs a
+    :class:`~trm_harness.contracts.Perturbable` model. ``PluginError`` if the model's output has not the shape of the
+    batch.
     """
     traces = [_Trace(one) for one in asked]
     state, live = model.begin(to_batch(asked)), traces
     for step in range(1, steps + 1):
+        if noise:
+            state = model.perturb(state, noise, _seeds(live), step)
         state, prediction = model.step(state)
         _check(model, prediction, len(live), asked[0].encoded.length)
         _keep(live, prediction)
@@ -58,6 +68,10 @@ def predict(
         if not live:
             break
     return [_row(task, trace) for trace in traces]
+
+
+def _seeds(live: list[_Trace]) -> NDArray[np.uint64]:
+    return np.array([trace.asked.seed for trace in live], dtype=np.uint64)
 
 
 def _keep(live: list[_Trace], prediction: Prediction) -> None:

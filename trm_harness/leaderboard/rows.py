@@ -134,7 +134,7 @@ def record_row(record: RunRecord) -> Row | None:
         demonstrations=record.training.demonstrations if model.weights_sha256 and not model.untrained else "",
         cost_basis=_our_cost_basis(record),
         labels=_our_labels(record, total),
-        notes=_single_pass(record),
+        notes="; ".join(filter(None, [_choice(record), _single_pass(record)])),
         facts={"rule": headline.rule, "interval": headline.interval_method, "data_sha256": record.task.data_sha256},
     )
 
@@ -187,8 +187,19 @@ def _our_cost_basis(record: RunRecord) -> str:
 def _single_pass(record: RunRecord) -> str:
     """The same score without votes, for a run whose headline is voted."""
     headline = record.headline
-    single = record.score(headline.name, headline.rule, "single") if headline.views > 1 else None
-    return f"single pass {100 * single.value:.2f}" if single else ""
+    several = headline.views * headline.trajectories > 1
+    single = record.score(headline.name, headline.rule, "single") if several else None
+    kind = "one noisy trajectory" if record.protocol.noise else "single pass"
+    return f"{kind} {100 * single.value:.2f}" if single else ""
+
+
+def _choice(record: RunRecord) -> str:
+    """Trajectories behind each answer and how one was chosen; empty for a vote of views without noise."""
+    headline, noise = record.headline, record.protocol.noise
+    parts = [f"{headline.trajectories} trajectories a view"] if headline.trajectories > 1 else []
+    parts += [f"noise {noise:g}"] if noise else []
+    parts += ["by highest halting logit"] if headline.select == "halt" else []
+    return ", ".join(parts)
 
 
 def _reported_file(file: Path) -> list[Row]:

@@ -1,0 +1,83 @@
+"""What the halting head is worth: its calibration, and the steps it would save. From single passes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trm_harness.record import CalibrationBin, HaltingEntry, ThresholdEntry
+from trm_harness.vote import sigmoid
+
+BINS = 10
+THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+_LOGITS = np.log(np.array(THRESHOLDS) / (1 - np.array(THRESHOLDS)))
+
+
+def _zeros() -> NDArray[np.int64]:
+    return np.zeros(len(THRESHOLDS), dtype=np.int64)
+
+
+@dataclass
+class Halting:
+    """Sums over single passes. ``stopped`` and ``kept`` are steps and right answers had it halted at each threshold."""
+
+    steps: list[int] = field(default_factory=list)
+    halts: list[float] = field(default_factory=list)
+    exact: list[bool] = field(default_factory=list)
+    stopped: NDArray[np.int64] = field(default_factory=_zeros)
+    kept: NDArray[np.int64] = field(default_factory=_zeros)
+
+    def add(self, halts: Sequence[float], right: Sequence[bool]) -> None:
+        """One puzzle: logits of its steps, and whether each step's answer was right (empty: nobody here knows)."""
+        self.steps.append(len(halts))
+        self.halts.append(halts[-1])
+        if not right:
+            return
+        self.exact.append(right[-1])
+        above = np.array(halts) > _LOGITS[:, None]
+        stops = np.where(above.any(1), above.argmax(1), len(halts) - 1)
+        self.stopped += stops + 1
+        self.kept += np.array(right)[stops]
+
+    def entry(self, full: bool) -> HaltingEntry:
+        """Halting statistics; calibration only where every answer is known, thresholds only if every step was run."""
+        logits, n = np.array(self.halts), len(self.steps)
+        bins = calibration(sigmoid(logits), np.array(self.exact)) if len(self.exact) == n else ()
+        gap = sum(entry.n * abs(entry.confidence - entry.accuracy) for entry in bins) / n if bins else None
+        thresholds = self._thresholds() if full and self.exact and max(self.steps) > 1 else ()
+        equal = [entry for entry in thresholds if entry.correct >= sum(self.exact)]
+        return HaltingEntry(
+            n=n,
+            mean_steps=float(np.mean(self.steps)),
+            share_halted=float(np.mean(logits > 0)),
+            calibration=bins,
+            calibration_error=gap,
+            thresholds=thresholds,
+            equal_accuracy=min(equal, key=lambda entry: entry.mean_steps, default=None),
+        )
+
+    def _thresholds(self) -> tuple[ThresholdEntry, ...]:
+        n = len(self.exact)
+        sums = zip(THRESHOLDS, self.stopped.tolist(), self.kept.tolist(), strict=True)
+        return tuple(
+            ThresholdEntry(threshold=threshold, n=n, mean_steps=steps / n, correct=right, accuracy=right / n)
+            for threshold, steps, right in sums
+        )
+
+
+def calibration(confidence: NDArray[np.float64], exact: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:
+    """Confidence against accuracy in equal bins; empty ones are left out."""
+    index = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return tuple(
+        CalibrationBin(
+            low=place / BINS,
+            high=(place + 1) / BINS,
+            n=int((index == place).sum()),
+            confidence=float(confidence[index == place].mean()),
+            accuracy=float(exact[index == place].mean()),
+        )
+        for place in np.unique(index).tolist()
+    )
