@@ -172,6 +172,17 @@ def test_a_single_pass_headline_is_not_said_twice() -> None:
     assert record_row(run(headline=alone, scores=(alone, score(0.25, 400, "single")))).notes == ""
 
 
+def test_trajectories_and_the_way_of_choosing_stand_beside_the_score() -> None:
+    many = {"views": 1, "trajectories": 8, "select": "halt"}
+    headline = score(0.25, 400).model_copy(update=many)
+    scores = (headline, score(0.125, 400, "single"))
+    record = run(headline=headline, scores=scores)
+    noisy = record.protocol.model_copy(update={"restarts": 8, "noise": 0.3})
+    row = record_row(record.model_copy(update={"protocol": noisy}))
+    assert row.notes.startswith("8 trajectories a view, noise 0.3, by highest halting logit")
+    assert row.notes.endswith("one noisy trajectory 12.50")
+
+
 def test_dollars_are_per_task_with_their_basis() -> None:
     row = record_row(run(cost=CostEntry(dollars=20.0, dollars_basis="machine time")))
     assert (row.results["public"].cost_usd, row.cost_basis) == (0.05, "machine time")
