@@ -37,6 +37,7 @@ def train(
     learner = Learner(model, source, recipe)
     checkpoints = out / "checkpoints"
     spent = load_checkpoint(checkpoints, learner)["seconds"] if resume else 0.0
+    _forget_lost_steps(out / "metrics.jsonl", learner.step)
     if recipe.compile:
         for stack in learner.network.stacks:
             stack.compile(dynamic=False)
@@ -59,6 +60,17 @@ def train(
     save_checkpoint(checkpoints, learner, {"seconds": total})
     write_weights(learner, out)
     return {"steps": learner.step, "seconds": total, "examples": learner.step * recipe.batch_size}
+
+
+def _forget_lost_steps(log: Path, step: int) -> None:
+    """Cut a log down to the steps up to ``step``: those after the checkpoint are about to be taken again."""
+    if not log.exists():
+        return
+    whole = (line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n"))
+    kept = [line for line in whole if json.loads(line)["step"] <= step]
+    temporary = log.with_name(f"{log.name}.tmp")
+    temporary.write_text("".join(kept))
+    temporary.replace(log)
 
 
 def write_weights(learner: Learner, out: Path) -> None:

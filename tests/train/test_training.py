@@ -86,6 +86,43 @@ def test_broken_or_missing_checkpoints_say_what_to_do(recipe: Recipe, tmp_path: 
         load_checkpoint(tmp_path, learner)
 
 
+def test_a_checkpoint_refuses_a_recipe_that_it_cannot_go_on_with(recipe: Recipe, tmp_path: Path) -> None:
+    learner = Learner(*parts(recipe), recipe)
+    learner.advance()
+    folder = save_checkpoint(tmp_path, learner, {"seconds": 0.0})
+    longer = replace(recipe, stages=(*recipe.stages, recipe.stages[-1]))
+    load_checkpoint(tmp_path, Learner(*parts(longer), longer))
+    smaller = replace(recipe, batch_size=4)
+    with pytest.raises(BadInput, match="made with batch_size 8, the recipe says 4"):
+        load_checkpoint(tmp_path, Learner(*parts(smaller), smaller))
+    (folder / "state.json").write_text("{}")
+    with pytest.raises(BadInput, match="delete it to resume from the one before"):
+        load_checkpoint(tmp_path, learner)
+
+
+def test_a_single_supervision_step_trains(recipe: Recipe) -> None:
+    once = replace(recipe, stages=(Stage(steps=2, lr=1e-3, lr_end=1e-3, supervision_steps=1),))
+    learner = Learner(*parts(once), once)
+    # Every row halts at once, so each step counts the whole batch.
+    assert [learner.advance()["halted"] for _ in range(2)] == [once.batch_size] * 2
+
+
+def test_a_resumed_log_tells_every_step_once(recipe: Recipe, tmp_path: Path) -> None:
+    from trm_trainer_torch.trainer import train
+
+    model, source = parts(recipe)
+    learner = Learner(model, source, recipe)
+    for _ in range(5):
+        learner.advance()
+    save_checkpoint(tmp_path / "checkpoints", learner, {"seconds": 0.0})
+    # As a kill leaves it: steps past the checkpoint, the last line torn.
+    lines = [json.dumps({"step": step}) + "\n" for step in range(1, 8)]
+    (tmp_path / "metrics.jsonl").write_text("".join(lines) + '{"st')
+    train(*parts(recipe), recipe, tmp_path, resume=True)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, recipe.total_steps + 1))
+
+
 def test_the_loss_falls(recipe: Recipe) -> None:
     long = replace(recipe, stages=(Stage(steps=60, lr=3e-3, lr_end=3e-3, supervision_steps=2),), batch_size=32)
     learner = Learner(*parts(long), long)
@@ -133,6 +170,14 @@ def test_stages_follow_one_another() -> None:
         ("[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0\nfoo=1", "unknown key 'foo'"),
         ("batch_size = [", "is no TOML"),
         ('optimizer = "sgd"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "optimizer 'sgd' is unknown"),
+        ('loss = "mse"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "loss 'mse' is unknown"),
+        ('dtype = "float64"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "dtype 'float64' is unknown"),
+        ("batch_size = 0\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0", "batch_size must be at least 1, not 0"),
+        ("seed = true\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0", "seed must be a whole number, not True"),
+        ("source = 3\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0", "source must be a table, not 3"),
+        ('[[stage]]\nsteps="6"\nlr=1.0\nlr_end=1.0', "steps must be a whole number, not '6'"),
+        ("[[stage]]\nsteps=6\nlr_end=1.0", "key 'lr' is missing"),
+        ("[stage]\nsteps=6\nlr=1.0\nlr_end=1.0", r"has no \[\[stage\]\]"),
     ],
 )
 def test_bad_recipes(text: str, message: str, tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ def _model(spec: Any, task_spec: Any, plan: Any, source: Any, device: str) -> An
 
 
 def _prepare(out: Path, resume: bool) -> None:
+    if resume and not any((out / "checkpoints").glob("step-*")):
+        raise BadInput(f"{out}: holds no checkpoint to resume from: start the run without --resume")
     if not resume and (out / "metrics.jsonl").exists():
         raise BadInput(f"{out}: holds a training run already: use --resume, or another --out")
     try:

@@ -107,7 +107,12 @@ def halting(
 
 
 def exploration(batch: int, probability: float, max_steps: int, generator: torch.Generator) -> Tensor:
-    """``min_steps`` for :func:`halting`: with ``probability`` a row gets a minimum drawn from 2..max_steps, else 0."""
+    """``min_steps`` for :func:`halting`: with ``probability`` a row gets a minimum drawn from 2..max_steps, else 0.
+
+    With a single step there is nothing to hold back: zeros, and nothing is drawn.
+    """
+    if max_steps < 2:
+        return torch.zeros(batch, dtype=torch.int64)
     explores = torch.rand(batch, generator=generator) < probability
     minimum = torch.randint(2, max_steps + 1, (batch,), generator=generator)
     return torch.where(explores, minimum, 0)

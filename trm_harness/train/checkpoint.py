@@ -18,6 +18,8 @@ from trm_harness.nn.supervision import Carry, Rows
 from trm_harness.train.learner import Learner
 
 _ROWS = ("tokens", "labels", "positions", "ids")
+_FIXED = ("batch_size", "optimizer", "model")
+"""What of a recipe the saved carries, moments and weights have the shape of; the rest may change at a resume."""
 
 
 def save_checkpoint(folder: Path, learner: Learner, log: dict[str, Any]) -> Path:
@@ -47,10 +49,21 @@ def load_checkpoint(folder: Path, learner: Learner) -> dict[str, Any]:
     try:
         tensors = load_file(found[-1] / "state.safetensors")
         state = json.loads((found[-1] / "state.json").read_text())
-    except (OSError, SafetensorError, ValueError) as error:
+        began, log = state["recipe"], state["log"]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{found[-1]}: cannot be read ({error}): delete it to resume from the one before") from error
+    _check_recipe(found[-1], began, json.loads(json.dumps(learner.recipe.as_dict())))
     _restore(learner, tensors, state)
-    return state["log"]
+    return log
+
+
+def _check_recipe(checkpoint: Path, began: dict[str, Any], now: dict[str, Any]) -> None:
+    for name in _FIXED:
+        if began.get(name) != now[name]:
+            raise BadInput(
+                f"{checkpoint}: was made with {name} {began.get(name)!r}, the recipe says {now[name]!r}: "
+                "resume with what it was made with, or train anew"
+            )
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from trm_harness.errors import BadInput
+from trm_harness.nn.losses import LOSSES
 
-OPTIMIZERS = ("adamatan2", "muon")
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "optimizer": ("adamatan2", "muon"),
+    "loss": tuple(LOSSES),
+    "dtype": ("float32", "bfloat16"),
+}
+"""Settings with few values."""
+
+_WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,14 @@ class Recipe:
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise BadInput(f"recipe: optimizer {self.optimizer!r} is unknown: use one of {', '.join(OPTIMIZERS)}")
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise BadInput(f"recipe: {name} {getattr(self, name)!r} is unknown: use one of {', '.join(known)}")
+        counts = [("batch_size", self.batch_size)]
+        counts += [(name, getattr(stage, name)) for stage in self.stages for name in ("steps", "supervision_steps")]
+        for name, value in counts:
+            if value < 1:
+                raise BadInput(f"recipe: {name} must be at least 1, not {value}")
 
     @property
     def total_steps(self) -> int:
@@ -81,12 +95,12 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a TOML recipe. ``BadInput`` names an unreadable file, an unknown key or a missing stage."""
+    """Read a TOML recipe. ``BadInput`` names an unreadable file, a missing stage, or the key that is wrong."""
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror}): give an existing recipe file") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # bad UTF-8 is one too
         raise BadInput(f"{path}: is no TOML ({error}): mend the recipe") from error
     return recipe_from_mapping(data, str(path))
 
@@ -95,7 +109,7 @@ def recipe_from_mapping(data: Mapping[str, Any], where: str) -> Recipe:
     """Build a recipe from plain data; ``where`` names it in errors."""
     values = dict(data)
     listed = values.pop("stage", values.pop("stages", []))
-    if not listed:
+    if not listed or not isinstance(listed, list | tuple) or not all(isinstance(stage, Mapping) for stage in listed):
         raise BadInput(f"{where}: has no [[stage]]: add one with steps, lr and lr_end")
     stages = tuple(Stage(**_known(Stage, stage, f"{where} [[stage]]")) for stage in listed)
     return Recipe(stages=stages, **_known(Recipe, values, where))
@@ -106,4 +120,18 @@ def _known(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name in values:
         if name not in names:
             raise BadInput(f"{where}: unknown key {name!r}: known are {', '.join(names)}")
+    for f in fields(kind):
+        if f.name not in values and f.name != "stages" and f.default is f.default_factory is MISSING:
+            raise BadInput(f"{where}: key {f.name!r} is missing")
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise BadInput(f"{where}: {name} must be {_WORDS.get(hints[name], 'a table')}, not {value!r}")
     return dict(values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a TOML value is of a setting's kind; whole numbers do for numbers, and no truth value for either."""
+    if hint in (int, float):
+        return isinstance(value, int | hint) and not isinstance(value, bool)
+    return isinstance(value, hint if hint in _WORDS else Mapping)
