@@ -283,7 +283,7 @@ def _load(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON ({error}): replace or remove the file") from error
 
 

@@ -209,6 +209,9 @@ def test_broken_files_and_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "evaluation" / "cut.json").write_text('{"train": [')
     with pytest.raises(BadInput, match=r"cut.json is not JSON \("):
         arc_data.folder(tmp_path, "evaluation")
+    (tmp_path / "evaluation" / "cut.json").write_text("[" * 100_000)
+    with pytest.raises(BadInput, match=r"cut.json is not JSON \("):
+        arc_data.folder(tmp_path, "evaluation")
     (tmp_path / "evaluation" / "cut.json").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match=r"cut.json is not JSON \("):
         arc_data.folder(tmp_path, "evaluation")
