@@ -9,6 +9,8 @@ from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import TaskSpec
 
 SPLITS = ("train", "validation", "test")
+HARD_SIZE = 50
+"""Puzzles in the hard split of 9x9; :mod:`trm_task_sudoku.hard` says how they are made."""
 
 GENERATED: dict[int, dict[str, Any]] = {
     4: {"givens": (4, 8), "disjoint_by": "puzzle", "train_size": 1486, "validation_size": 250, "test_size": 500},
@@ -50,10 +52,15 @@ def _generated(size: int, options: dict[str, Any]) -> TaskSpec:
         description=(
             f"{size}x{size} Sudokus with one solution and {low} to {high} clues; train, validation and test share "
             f"no {options['disjoint_by']} under the symmetries of Sudoku. Exact match of the whole grid."
+            + (
+                f" The hard split holds {HARD_SIZE} minimal puzzles that rate 51 dead ends or more."
+                if size == 9
+                else ""
+            )
         ),
         vocab_size=size + 2,
         seq_len=size * size,
-        splits=SPLITS,
+        splits=(*SPLITS, "hard") if size == 9 else SPLITS,
         family="sudoku",
         options={"size": size, **options},
     )
