@@ -94,6 +94,21 @@ def test_settings_reach_the_model(call: Call) -> None:
     assert json.loads(said.out)["model"]["config"]["hidden_size"] == 32
 
 
+def test_own_puzzles_are_told_from_the_published_ones_by_content(call: Call) -> None:
+    from trm_harness.paths import shipped
+
+    published = shipped("zoo").parent / "plugins/trm_task_sudoku/data/sudoku-4x4/test.csv"
+    for name, count in (("same", None), ("own", 4)):
+        Path(name).mkdir()
+        lines = published.read_text().splitlines(keepends=True)[:count]
+        (Path(name) / "test.csv").write_text("".join(lines))
+        said = call(*SUDOKU, "--model", "random", "--data", name, "--out", f"run-{name}")
+        assert said.code == 0, said.err
+    assert [record.read(Path(f"run-{name}")).task.own_data for name in ("same", "own")] == [False, True]
+    shown = call("leaderboard", "show", "--task", "sudoku-4x4", "--runs", "run-own", "--format", "csv").out
+    assert "own data" in next(line for line in shown.splitlines() if ",random," in line)
+
+
 def test_arc_puzzles_and_their_submission(call: Call) -> None:
     said = call("eval", "--task", "arc1", "--model", "copy-input", "--limit", "3", "--augment", "2", "--out", "run")
     assert said.code == 0, said.err
@@ -113,6 +128,8 @@ def test_arc_puzzles_and_their_submission(call: Call) -> None:
         ((*SUDOKU[1:], "--model", "random", "--limit", "0"), "limit must be at least 1, not 0"),
         ((*SUDOKU[1:], "--model", "random", "--split", "dev"), "has no split 'dev'"),
         ((*SUDOKU[1:], "--model", "random", "--puzzles", "nobody"), "no puzzle or group 'nobody'"),
+        ((*SUDOKU[1:], "--model", "random", "--puzzles", " , "), "--puzzles names none"),
+        ((*SUDOKU[1:], "--model", "trm-nano", "--set", "h_cycles=1"), "--set h_cycles has no effect on trm-nano"),
         ((*SUDOKU[1:], "--model", "random", "--batch-size", "-3"), "batch-size must be at least 1"),
         ((*SUDOKU[1:], "--model", "random", "--out", "/proc/nowhere/run"), "cannot be written"),
         ((*SUDOKU[1:], "--model", "random", "--device", "tpu"), "device 'tpu' does not exist"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,6 +144,16 @@ def test_other_weights_other_data_other_names_are_refused(stopped: Path) -> None
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:
     with pytest.raises(BadInput, match="is finished"):
         resume(whole, LatinTask(), Propagator())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_finished_run_that_lost_part_of_its_journal_is_made_whole(tmp_path: Path, whole: Path, share: float) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    cut(folder, share)
+    assert read(folder).status == "success"
+    assert resume(folder, LatinTask(), Propagator()).scores == read(whole).scores
+    assert_equal(folder, whole)
 
 
 def test_an_unfinished_journal_has_no_scores(stopped: Path) -> None:

@@ -198,6 +198,7 @@ def test_dollars_are_per_task_with_their_basis() -> None:
         (run(selection=SelectionEntry(groups=400, puzzles=419, hidden=3)), ("3 answers hidden",)),
         (run(split="training"), ("training split",)),
         (run(n=30, task=run().task.model_copy(update={"split_groups": 30, "split_puzzles": 30})), ("own data",)),
+        (run(task=run().task.model_copy(update={"own_data": True})), ("own data",)),
     ],
 )
 def test_what_keeps_a_run_from_being_ranked(record: RunRecord, labels: tuple[str, ...]) -> None:

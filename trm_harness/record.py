@@ -61,6 +61,8 @@ class TaskEntry(_Entry):
     """Groups (ARC tasks) in the whole split."""
     split_puzzles: int
     """Puzzles (ARC test outputs) in the whole split."""
+    own_data: bool = False
+    """Whether the puzzles are the user's own instead of the task's published ones; such a run is never ranked."""
     notes: str = ""
     """What the source says about itself."""
 

@@ -118,7 +118,8 @@ def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     card, weights = _weights(launch)
     contamination = guard(task, plan, launch, card, choices["allow_contaminated"])
     model, setting = _model(launch, task, plan, card, weights)
-    setting = dataclasses.replace(setting, contamination=contamination)
+    own = _has_own_data(launch, task, plan.split)
+    setting = dataclasses.replace(setting, contamination=contamination, own_data=own)
     return out, _guarded(out, lambda watchers: evaluate(task, model, plan, out, setting, watchers))
 
 
@@ -160,9 +161,13 @@ def _plan(task: Task, choices: Mapping[str, Any]) -> InferencePlan:
     from trm_harness.evaluate import InferencePlan
 
     same = ("limit", "seed", "augment", "attempts", "steps", "halt", "restarts", "noise", "select", "batch_size")
+    names = (choices["puzzles"] or "").split(",")
+    puzzles = tuple(name.strip() for name in names if name.strip())
+    if choices["puzzles"] is not None and not puzzles:
+        raise BadInput("--puzzles names none: give ids separated by commas, or leave it out for all")
     return InferencePlan(
         split=choices["split"] or task.spec.default_split,
-        puzzles=tuple(name for name in (choices["puzzles"] or "").split(",") if name),
+        puzzles=puzzles,
         **{name: choices[name] for name in same},
     )
 
@@ -246,6 +251,8 @@ def _model(
     except Exception as error:
         owner = registry.models.owner(launch.model)
         raise PluginError(f"model {spec.id} of {owner} cannot be made: {type(error).__name__}: {error}") from error
+    if weights:
+        _check_settings(launch, model)
     owners = (registry.tasks.owner(launch.task), registry.models.owner(launch.model))
     return model, Setting(
         device=launch.device,
@@ -258,6 +265,28 @@ def _model(
         distributions=tuple(owner.distribution for owner in owners),
         notes=tuple(_notes(card, task)),
     )
+
+
+def _check_settings(launch: Launch, model: Model) -> None:
+    """``BadInput`` for a setting that the weights overrule: the record's command would claim what was not run."""
+    config = model.facts().config
+    for key, value in launch.settings.items():
+        if config.get(key, value) != value:
+            made = f"its weights were made with {config[key]!r}, which no setting changes"
+            raise BadInput(f"--set {key} has no effect on {launch.model}: {made}; leave it out, or use --untrained")
+
+
+def _has_own_data(launch: Launch, task: Task, split: str) -> bool:
+    """Whether ``--data`` gave other puzzles than the task's published ones; so counts what cannot be compared here."""
+    from trm_harness.hub import cache_only
+
+    if not launch.data:
+        return False
+    try:
+        with cache_only():
+            return _task(launch.task, None).source(split).sha256 != task.source(split).sha256
+    except HarnessError:
+        return True
 
 
 def _notes(card: Card | None, task: Task) -> Iterator[str]:

@@ -56,10 +56,11 @@ Progress = Callable[[float, int], None]
 class Setting:
     """What surrounds a run and goes into its record.
 
-    ``card`` is the weights' zoo card as a mapping (its ``training`` table is the declaration), ``command`` the exact
-    command, ``launch`` what the caller needs to make task and model again, ``distributions`` the plugins' packages,
-    ``contamination`` what a check of the declaration against the evaluated puzzles found (``None``: nobody checked),
-    ``notes`` what a reader of the score should know.
+    ``card`` is the weights' zoo card as a mapping (its ``training`` table is the declaration), ``own_data`` says that
+    the puzzles are not the task's published ones, ``command`` is the exact command, ``launch`` what the caller needs
+    to make task and model again, ``distributions`` the plugins' packages, ``contamination`` what a check of the
+    declaration against the evaluated puzzles found (``None``: nobody checked), ``notes`` what a reader of the score
+    should know.
     """
 
     device: str = "cpu"
@@ -67,6 +68,7 @@ class Setting:
     card_name: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
     untrained: bool = False
+    own_data: bool = False
     command: str = ""
     launch: Mapping[str, Any] = field(default_factory=dict)
     distributions: tuple[str, ...] = ()
@@ -113,13 +115,12 @@ def evaluate(
 def resume(folder: Path, task: Task, model: Model, watchers: Watchers | None = None) -> RunRecord:
     """Finish the interrupted run in ``folder``, with the result that an uninterrupted one has.
 
-    A torn last line of the journal is cut off and said so. ``BadInput`` if the run is finished, is being written by
-    another process, has a damaged journal, or if task, data, model or weights are not those of its beginning.
+    A torn last line of the journal is cut off and said so; what a finished run lost of its journal is answered again.
+    ``BadInput`` if the run is finished and whole, is being written by another process, has a damaged journal, or if
+    task, data, model or weights are not those of its beginning.
     """
     watchers = watchers or Watchers()
     record, stored = read(folder), StoredPlan.load(folder)
-    if record.status == "success":
-        raise BadInput(f"run {record.id} is finished: nothing is left to resume")
     selection = stored.check_task(task)
     stored.check_model(model)
     with _locked(folder):
@@ -127,6 +128,8 @@ def resume(folder: Path, task: Task, model: Model, watchers: Watchers | None = N
         work = stored.work(task, selection)
         if done > work.total:
             raise BadInput(f"{folder / JOURNAL_FILE} holds {done} rows, the run only {work.total}: it is not its own")
+        if record.status == "success" and done == work.total and not dropped:
+            raise BadInput(f"run {record.id} is finished: nothing is left to resume")
         if dropped:
             note = f"dropped a torn last line of {dropped} bytes from the journal"
             watchers.say(note)
@@ -339,7 +342,7 @@ def _first_record(
         id=name,
         status="started",
         started=now,
-        task=_task_entry(task, stored.plan.split),
+        task=_task_entry(task, stored.plan.split, setting.own_data),
         selection=SelectionEntry(
             groups=selection.groups,
             puzzles=len(selection),
@@ -359,7 +362,7 @@ def _first_record(
     )
 
 
-def _task_entry(task: Task, split: str) -> TaskEntry:
+def _task_entry(task: Task, split: str, own_data: bool) -> TaskEntry:
     """The task and the source of its split."""
     spec, source = task.spec, task.source(split)
     return TaskEntry(
@@ -373,6 +376,7 @@ def _task_entry(task: Task, split: str) -> TaskEntry:
         data_sha256=source.sha256,
         split_groups=source.n_groups,
         split_puzzles=source.n_puzzles,
+        own_data=own_data,
         notes=source.notes,
     )
 

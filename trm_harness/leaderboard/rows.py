@@ -159,7 +159,8 @@ def _our_labels(record: RunRecord, total: int) -> tuple[str, ...]:
     # A score of a part is no score of the whole, however large the part.
     if headline.denominator < total or chosen.puzzles < record.task.split_puzzles:
         labels.append(f"{headline.denominator}/{total} {headline.unit}")
-    if _our_column(record) == "public" and record.task.split_groups != PUBLIC_TASKS[record.task.id]:
+    public = PUBLIC_TASKS[record.task.id] if _our_column(record) == "public" else record.task.split_groups
+    if record.task.own_data or record.task.split_groups != public:
         labels.append("own data")
     if record.model.untrained:
         labels.append("untrained")
