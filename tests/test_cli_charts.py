@@ -103,6 +103,18 @@ def test_a_run_without_curves_draws_none(call: Call) -> None:
     assert "nothing to draw" in said.err
 
 
+def test_a_run_whose_answers_are_hidden_shows(call: Call) -> None:
+    folder = Path("data/evaluation")
+    folder.mkdir(parents=True)
+    task = {"train": [{"input": [[1]], "output": [[2]]}], "test": [{"input": [[3]]}]}
+    (folder / "one.json").write_text(json.dumps(task))
+    said = call("eval", "--task", "arc1", "--model", "copy-input", "--data", "data", "--out", "run")
+    assert said.code == 0, said.err
+    shown = call("runs", "show", "run")
+    assert (shown.code, "1 answers are hidden" in shown.out) == (0, True)
+    assert call("runs", "show", "run", "--plot", "x.png").code == 2
+
+
 @pytest.mark.parametrize(("name", "magic"), [("x.png", b"\x89PNG"), ("x.svg", b"<?xml"), ("x.PDF", b"%PDF")])
 def test_plots_are_pictures(call: Call, noisy: Path, name: str, magic: bytes) -> None:
     said = call("runs", "show", "noisy", "--plot", name)

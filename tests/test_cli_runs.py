@@ -146,6 +146,10 @@ def test_submissions_in_both_formats(call: Call, home: Path) -> None:
     assert call("runs", "show", "arc", "--submission", "s.csv").code == 0
     with Path("s.csv").open(newline="") as file:
         assert {row["output_id"]: row["output"] for row in csv.DictReader(file)}["00576224_0"] == "|32|78| |32|78|"
+    said = call("runs", "show", "arc", "--submission", "s.json")
+    folder = Path(call("runs", "path", "arc").out.strip())
+    asked = len((folder / "puzzles.csv").read_text().splitlines()) - 1
+    assert f"{asked} puzzles; the other {419 - asked} of the split" in said.out
     said = call("runs", "show", "arc", "--submission", "s.txt")
     assert said.code == 2
     assert ".json or .csv" in said.err

@@ -578,10 +578,17 @@ def test_commands_and_messages_lose_private_paths(tmp_path: Path) -> None:
         "--weights=/home/me/w.safetensors",
         "../up/y",
         "a/b",
+        "key=/home/me/file",
+        "--set=key=/home/me/file",
+        "url=http://a/b",
+        "/home/me/a=b",
         "-n",
     ]
     shown = environment.public_command(arguments, tmp_path)
-    assert shown == "trm-harness eval --data data/x --weights=w.safetensors y a/b -n"
+    assert (
+        shown
+        == "trm-harness eval --data data/x --weights=w.safetensors y a/b key=file --set=key=file url=http://a/b a=b -n"
+    )
     assert environment.public_text("No file '/home/me/a b'\nin /x/y/z: a/b 1/2") == "No file 'a b' in z: a/b 1/2"
 
 

@@ -134,13 +134,16 @@ def public_text(text: str) -> str:
 
 
 def _public(argument: str, home: Path) -> str:
-    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    path = Path(value).expanduser()
+    path = Path(argument).expanduser()
+    option, equals, value = argument.partition("=")
+    if equals and not path.is_absolute():
+        # --out=/a/b, --set key=/a/b and --set=key=/a/b alike: a path may stand behind the sign.
+        return f"{option}={_public(value, home)}"
     if not path.is_absolute() and ".." not in path.parts:
         return argument
     whole = (home / path).resolve()
     inside = whole.is_relative_to(home.resolve())
-    return f"{option}{equals}{whole.relative_to(home.resolve()) if inside else whole.name}"
+    return str(whole.relative_to(home.resolve())) if inside else whole.name
 
 
 def _git(root: Path, *arguments: str) -> str | None:

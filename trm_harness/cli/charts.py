@@ -49,8 +49,9 @@ def trajectories(run: Mapping[str, Any]) -> Iterator[str]:
 def calibration(run: Mapping[str, Any]) -> Iterator[str]:
     """Halting score against accuracy: where the head is honest, the two bars are equally long."""
     halting = run["halting"]
-    bins = halting["calibration"] if halting and len(run["depth_curve"]["accuracy"]) > 1 else ()
-    if not bins:
+    bins = halting["calibration"] if halting else ()
+    # Without bins no answer is known, and there is no depth curve either.
+    if not bins or len(run["depth_curve"]["accuracy"]) < 2:
         return
     yield f"halting score against accuracy (expected calibration error {100 * halting['calibration_error']:.1f} %)"
     rows = [

@@ -274,4 +274,6 @@ def _submit(folder: Path, record: RunRecord, file: Path) -> None:
         for verdict in _verdicts(folder)
     }
     write(file, record.task.split, ranked, attempts)
-    click.echo(f"wrote {file}: {attempts} attempts for each of {len(ranked)} puzzles")
+    rest = record.task.split_puzzles - len(ranked)
+    blank = f"; the other {rest} of the split, which the run did not ask, hold a blank grid" if rest else ""
+    click.echo(f"wrote {file}: {attempts} attempts for each of {len(ranked)} puzzles{blank}")
