@@ -26,8 +26,8 @@ CEILING = 150
 
 Ratings of the published test set are reported as 51 at its 90th percentile, 64 at the 95th and 100 at the 99th: beyond
 51 they thin out about like that. A puzzle that passes its draw is kept as it is, so the bundled ones lie above the law:
-half of them rate 88 or more. Both ratings count dead ends, but of different solvers: a number here is not the same number
-there.
+half of them rate 88 or more. Both ratings count dead ends, but of different solvers: a number here is not the same
+number there.
 """
 
 _SPLIT = "test"
