@@ -52,7 +52,10 @@ def test_single_puzzle_groups_get_wilson_and_clusters_get_the_bootstrap() -> Non
     for rule in RULES:
         assert score(single, rule, 1).interval.method == "wilson"
         assert score(single, rule, 1).value == pytest.approx(20 / 30)
-    assert score(HAND, "puzzles", 3).interval.method.startswith("cluster bootstrap")
+    assert score(HAND, "puzzles", 3).interval.method == "wilson over groups, too few to resample"
+    pairs = [Outcome(f"{i}_{j}", str(i), 1 if (i + j) % 3 else None, True) for i in range(60) for j in range(2)]
+    for rule in ("outputs", "puzzles"):
+        assert score(pairs, rule, 1).interval.method.startswith("cluster bootstrap")
     assert score(HAND, "tasks", 2).interval.method == "wilson"
 
 
