@@ -270,7 +270,7 @@ def test_a_contaminated_evaluation_is_refused_and_flagged_where_allowed(cards: P
     done = call(*ARC, "--model", "trm-nano.leaks", "--out", "run")
     assert (done.code, done.out) == (2, "")
     (line,) = done.err.splitlines()
-    assert line.startswith("error: 1 of 1 puzzles of arc1 evaluation are in what card trm-nano.leaks was trained on")
+    assert line.startswith("error: 1 of 1 puzzles of arc1 evaluation are in what trm-nano.leaks was trained on")
     for part in ("arc2 training", "00576224_0", "--allow-contaminated"):
         assert part in line
     assert not (cards / "run").exists()

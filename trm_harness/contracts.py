@@ -172,8 +172,11 @@ class Trainable(Protocol):
         """Rows of the puzzle table, ``int64 [size, k]``."""
         ...
 
-    def save(self, path: Path, card: str, dtype: str = "float32") -> None:
-        """Write the network's current weights as safetensors, through a temporary name."""
+    def save(self, path: Path, card: str, dtype: str = "float32", training: Mapping[str, Any] | None = None) -> None:
+        """Write the network's current weights as safetensors, through a temporary name.
+
+        ``training`` is what they were trained on; it goes into the file, so that it is known wherever the file goes.
+        """
         ...
 
 

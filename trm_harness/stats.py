@@ -47,9 +47,10 @@ def clustered(values_by_group: Sequence[Sequence[float]], pooled: bool = False) 
     """95 % interval of a mean of values in [0, 1] that come in groups: percentile bootstrap over whole groups.
 
     The statistic is the mean of the groups' means or, ``pooled``, the mean of all values. Groups without values are
-    an error (``ValueError``). Where groups do not vary, are fewer than ``FEW_GROUPS``, or hold fewer than ``FEW_EVENTS``
-    successes or failures, the answer is a Wilson interval with the number of groups as its ``n``, and ``method`` says
-    so: in simulations of ARC-like scores the bootstrap then covered 87 to 92 % instead of 95, Wilson 95 to 97 %.
+    an error (``ValueError``). Where groups do not vary, are fewer than ``FEW_GROUPS``, or hold fewer than
+    ``FEW_EVENTS`` successes or failures, the answer is a Wilson interval with the number of groups as its ``n``, and
+    ``method`` says so: in simulations of ARC-like scores the bootstrap then covered 87 to 92 % instead of 95, Wilson
+    95 to 97 %.
     """
     sizes = np.array([len(group) for group in values_by_group], dtype=np.float64)
     if not sizes.size:

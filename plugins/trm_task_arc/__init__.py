@@ -26,7 +26,11 @@ TASKS = (
         id="arc1",
         title="ARC-AGI-1",
         description="400 public evaluation tasks, 419 outputs, from a few demonstrations each; two attempts an output",
-        options={"data": "arcagi", "subsets": {"training": ("training",), "evaluation": ("evaluation",)}},
+        options={
+            "data": "arcagi",
+            "reference": "arcagi",
+            "subsets": {"training": ("training",), "evaluation": ("evaluation",)},
+        },
         **_SHARED,
     ),
     TaskSpec(
@@ -35,6 +39,7 @@ TASKS = (
         description="120 public evaluation tasks, 167 outputs, from a few demonstrations each; two attempts an output",
         options={
             "data": "arcagi2",
+            "reference": "kaggle2025",
             "subsets": {"training": ("training2", "training"), "evaluation": ("evaluation2", "evaluation")},
         },
         **_SHARED,

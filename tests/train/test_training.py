@@ -17,6 +17,7 @@ from trm_harness.errors import BadInput
 from trm_harness.train.checkpoint import load_checkpoint, save_checkpoint
 from trm_harness.train.learner import Learner, stage_rate
 from trm_harness.train.recipe import Recipe, Stage, read_recipe, recipe_from_mapping
+from trm_harness.zoo import safetensors_metadata
 
 TINY = {"hidden_size": 32, "heads": 2, "layers": 1, "h_cycles": 2, "l_cycles": 2, "supervision_steps": 4}
 
@@ -201,5 +202,8 @@ def test_trained_weights_answer_as_the_network_that_was_saved(recipe: Recipe, tm
     raw, ema = (load_file(tmp_path / f"weights{suffix}.safetensors") for suffix in ("-raw", ""))
     assert raw.keys() == ema.keys()
     own = model.network.state_dict()
+    declared = json.loads(safetensors_metadata(tmp_path / "weights.safetensors")["training"])
+    assert declared["data"] == json.loads(json.dumps(source.declaration["data"]))
+    assert declared["checkpoint_choice"] == f"step {recipe.total_steps} of {recipe.total_steps}"
     assert all(torch.equal(raw[k], own[k]) for k in own)
     assert any(not torch.equal(raw[k], ema[k]) for k in own)

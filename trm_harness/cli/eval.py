@@ -116,7 +116,8 @@ def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     out = choices["out"] or _new_folder(launch.task, launch.card or launch.model)
     check_folder(out)
     card, weights = _weights(launch)
-    contamination = guard(task, plan, launch, card, choices["allow_contaminated"])
+    declared = _declared(card, weights)
+    contamination = guard(task, plan, launch, declared, choices["allow_contaminated"])
     model, setting = _model(launch, task, plan, card, weights)
     own = _has_own_data(launch, task, plan.split)
     setting = dataclasses.replace(setting, contamination=contamination, own_data=own)
@@ -238,7 +239,7 @@ def _model(
         spec=spec,
         task=task.spec,
         weights=weights,
-        card=card.mapping() if card else {},
+        card=_declared(card, weights),
         device=launch.device,
         dtype=launch.dtype,
         seed=launch.seed,
@@ -317,6 +318,22 @@ def _weights(launch: Launch) -> tuple[Card | None, Path | None]:
     safetensors_metadata(path)
     sha256 = file_sha256(path)
     return next((card for card in cards(default()).values() if card.sha256 == sha256), None), path
+
+
+def _declared(card: Card | None, weights: Path | None) -> Mapping[str, Any]:
+    """The card as a mapping; without one, what the weights file itself says of its training, if it does."""
+    import json
+
+    from trm_harness.zoo import safetensors_metadata
+
+    if card or not weights:
+        return card.mapping() if card else {}
+    text = safetensors_metadata(weights).get("training", "{}")
+    try:
+        training = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{weights.name}: its training declaration is damaged ({error}): get the file again") from error
+    return {"name": weights.name, "training": training} if training else {}
 
 
 def _identities(task: Task, plan: InferencePlan) -> tuple[str, ...]:

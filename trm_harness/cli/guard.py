@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from trm_harness.evaluate import InferencePlan
     from trm_harness.record import ContaminationEntry, TrainingEntry
     from trm_harness.types import Puzzle
-    from trm_harness.zoo import Card
 
 NAMED = 3
 """Ids in the line that refuses."""
@@ -27,10 +26,13 @@ LISTED = 20
 """Puzzles that ``tasks overlap`` prints as text."""
 
 
-def guard(task: Task, plan: InferencePlan, launch: Launch, card: Card | None, allowed: bool) -> ContaminationEntry:
+def guard(
+    task: Task, plan: InferencePlan, launch: Launch, declared: Mapping[str, Any], allowed: bool
+) -> ContaminationEntry:
     """What the record says of contamination. ``BadInput`` for a contaminated evaluation that is not ``allowed``.
 
-    ``card`` is the weights' card or ``None``. Nothing is downloaded for it.
+    ``declared`` is the weights' card, or what their file says of their training; empty if nothing is known. Nothing is
+    downloaded for it.
     """
     from trm_harness.contamination import NOTHING_TRAINED, UNKNOWN, Asked, check
     from trm_harness.evaluate import select
@@ -40,14 +42,14 @@ def guard(task: Task, plan: InferencePlan, launch: Launch, card: Card | None, al
 
     if launch.untrained or default().models.spec(launch.model).family in ("solver", "trivial"):
         return NOTHING_TRAINED
-    if card is None:
+    if not declared:
         return UNKNOWN
-    training = training_of(card.mapping())
+    training = training_of(declared)
     asked = Asked(task, plan.split, tuple(select(task, plan)))
     with cache_only():
         found = check(asked, training, tuple(_relatives(task, training, own_data=bool(launch.data))), allowed)
     if found.status == "contaminated" and not allowed:
-        raise BadInput(_refusal(found, card.name, f"{task.spec.id} {plan.split}"))
+        raise BadInput(_refusal(found, declared["name"], f"{task.spec.id} {plan.split}"))
     return found
 
 
@@ -96,12 +98,12 @@ def _relatives(task: Task, training: TrainingEntry, own_data: bool) -> Iterator[
             yield relative
 
 
-def _refusal(found: ContaminationEntry, card: str, evaluated: str) -> str:
+def _refusal(found: ContaminationEntry, weights: str, evaluated: str) -> str:
     """One line: how many, where, which, and what to do."""
     sources = ", ".join(entry.name for entry in found.checked if entry.counted and entry.puzzles)
     more = ", ..." if found.puzzles > NAMED else ""
     return (
-        f"{found.puzzles:,} of {found.compared:,} puzzles of {evaluated} are in what card {card} was trained on "
+        f"{found.puzzles:,} of {found.compared:,} puzzles of {evaluated} are in what {weights} was trained on "
         f"({sources}): {', '.join(found.ids[:NAMED])}{more}; evaluate other weights or puzzles, "
         "or run it flagged and unranked with --allow-contaminated"
     )

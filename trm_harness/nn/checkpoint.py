@@ -28,11 +28,12 @@ def save_weights(
     card: str,
     dtype: torch.dtype = torch.float32,
     encoding: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write ``network`` with tensors of ``dtype`` to ``path`` through a temporary name.
 
     ``names`` are the puzzle identities of the table's rows; ``card`` the zoo name or ``""``; ``encoding`` the options
-    the weights were trained with.
+    the weights were trained with; ``training`` what they were trained on, in the record's terms.
     """
     metadata = {
         "format": FORMAT,
@@ -41,6 +42,7 @@ def save_weights(
         "config": json.dumps(network.config.as_dict(), sort_keys=True),
         "encoding": json.dumps(dict(encoding or {}), sort_keys=True),
         "identities": json.dumps(list(names)),
+        "training": json.dumps(dict(training or {}), sort_keys=True),
         "commit": source_tree()[0],
     }
     tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in network.state_dict().items()}

@@ -70,10 +70,10 @@ class TorchModel:
         """Rows of the puzzle table, ``int64 [size, k]``."""
         return self.identities.rows(identities)
 
-    def save(self, path: Path, card: str, dtype: str = "float32") -> None:
-        """Write the current weights; ``dtype`` is that of the stored tensors."""
+    def save(self, path: Path, card: str, dtype: str = "float32", training: Mapping[str, Any] | None = None) -> None:
+        """Write the current weights; ``dtype`` is that of the stored tensors, ``training`` their declaration."""
         names = self.identities.names
-        save_weights(path, self.architecture, self.network, names, card, DTYPES[dtype], encoding=self.encoding)
+        save_weights(path, self.architecture, self.network, names, card, DTYPES[dtype], self.encoding, training)
 
     @torch.inference_mode()
     def begin(self, batch: Batch) -> BatchState:
