@@ -335,6 +335,23 @@ class DepthEntry(_Entry):
     """correct / n."""
 
 
+class DifficultyEntry(_Entry):
+    """Single-pass accuracy on the puzzles whose ``fact`` lies between two values."""
+
+    fact: str
+    """What the task knows of a puzzle: rating, path_length, givens, ..."""
+    low: float
+    """Lowest value in the band."""
+    high: float
+    """Highest value in the band."""
+    n: int
+    """Puzzles in the band."""
+    correct: int
+    """Puzzles right."""
+    accuracy: float
+    """correct / n."""
+
+
 class TrajectoryEntry(_Entry):
     """Accuracy (first answer, share of puzzles) against the number of trajectories per view, from one run.
 
@@ -511,6 +528,8 @@ class RunRecord(_Entry):
     """The task's own measures of the single-pass answers."""
     depth_curve: DepthEntry | None = None
     """Single-pass accuracy after each supervision step."""
+    difficulty: tuple[DifficultyEntry, ...] = ()
+    """Single-pass accuracy in bands of each numeric fact that the task knows of its puzzles."""
     trajectory_curve: TrajectoryEntry | None = None
     """Accuracy against the number of trajectories; null where every view had one."""
     halting: HaltingEntry | None = None

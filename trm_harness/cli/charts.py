@@ -15,7 +15,7 @@ EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def text(run: Mapping[str, Any]) -> str:
     """Every chart that the run has points for, empty lines between; empty if it has none."""
-    blocks = (steps(run), trajectories(run), calibration(run), thresholds(run))
+    blocks = (steps(run), difficulty(run), trajectories(run), calibration(run), thresholds(run))
     return "\n\n".join("\n".join(block) for block in map(list, blocks) if block)
 
 
@@ -29,6 +29,16 @@ def steps(run: Mapping[str, Any]) -> Iterator[str]:
     places = _thinned(len(curve["accuracy"]))
     rows = [(place + 1, bar(curve["accuracy"][place]), _flops(cost * (place + 1))) for place in places]
     yield table(rows, ("STEPS", "RIGHT", "FLOPS A PUZZLE"))
+
+
+def difficulty(run: Mapping[str, Any]) -> Iterator[str]:
+    """Accuracy in bands of what the task knows of its puzzles."""
+    bands = run.get("difficulty", ())
+    if not bands:
+        return
+    yield f"accuracy by difficulty ({report.single(run)})"
+    rows = [(one["fact"], f"{one['low']:g}-{one['high']:g}", one["n"], bar(one["accuracy"])) for one in bands]
+    yield table(rows, ("FACT", "BAND", "PUZZLES", "RIGHT"))
 
 
 def trajectories(run: Mapping[str, Any]) -> Iterator[str]:

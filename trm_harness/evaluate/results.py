@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trm_harness.contracts import Task
 from trm_harness.errors import BadInput
+from trm_harness.evaluate.difficulty import Difficulty
 from trm_harness.evaluate.halting import Halting
 from trm_harness.evaluate.plan import SELECTS, Work
 from trm_harness.evaluate.trajectories import Trajectories, ranks, shares, tallied
@@ -73,6 +74,7 @@ class Assessment:
     right_at: list[int] = field(default_factory=list)
     halting: Halting = field(default_factory=Halting)
     trajectories: Trajectories = field(default_factory=Trajectories)
+    difficulty: Difficulty = field(default_factory=Difficulty)
     work: Counter[int] = field(default_factory=Counter)
     """Supervision steps run at each length, over all views."""
 
@@ -87,6 +89,7 @@ class Assessment:
                 outcomes.append(Outcome(puzzle.id, puzzle.group, verdict.ranks[select], bool(verdict.candidates)))
             self.measures.update(verdict.measures)
             self.trajectories.add(verdict.fewer)
+            self.difficulty.add(puzzle, right[-1])
         self.halting.add(verdict.single.halts, right)
 
     def _deepen(self, right: list[bool]) -> None:

@@ -328,6 +328,7 @@ def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any
         "selections": found.selections(task.spec, record.protocol, best),
         "measures": found.means(),
         "depth_curve": found.depth(),
+        "difficulty": found.difficulty.entries(),
         "trajectory_curve": found.trajectories.entry(),
         "halting": found.halting.entry(full=record.protocol.halt == "full"),
     }
