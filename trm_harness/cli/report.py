@@ -161,7 +161,7 @@ def _contamination(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]
 
 def _verdict(found: Mapping[str, Any]) -> str:
     shown = found["demonstrated"]
-    demonstrations = f"; demonstrations of {shown:,} evaluated groups were trained on" if shown else ""
+    demonstrations = f"; demonstrations of {shown:,} evaluated groups lie in the declared data" if shown else ""
     if found["status"] == "contaminated":
         seen = f"{found['puzzles']:,} of {found['compared']:,} evaluated puzzles were trained on with their answers"
         return f"CONTAMINATED: {seen} ({', '.join(found['ids'][:3])}){demonstrations}"
