@@ -6,7 +6,7 @@ A *grid* is a 2-D ``uint8`` array in the task's own symbols (ARC colours 0-9, Su
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,6 +87,17 @@ class Batch:
     def size(self) -> int:
         """Number of puzzles."""
         return len(self.puzzles)
+
+    def select(self, rows: Sequence[int]) -> Batch:
+        """The named rows only, in that order."""
+        kept = np.asarray(rows, dtype=np.int64)
+        return Batch(
+            tuple(self.puzzles[row] for row in rows),
+            self.tokens[kept],
+            self.positions[kept],
+            tuple(self.identities[row] for row in rows),
+            self.seeds[kept],
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,14 +46,7 @@ class OneShot:
 
     def select(self, state: Batch, rows: Sequence[int]) -> Batch:
         """The named rows."""
-        kept = np.asarray(rows, dtype=np.int64)
-        return Batch(
-            tuple(state.puzzles[row] for row in rows),
-            state.tokens[kept],
-            state.positions[kept],
-            tuple(state.identities[row] for row in rows),
-            state.seeds[kept],
-        )
+        return state.select(rows)
 
     def cost(self, length: int) -> Cost:
         """Nothing worth counting in FLOPs."""

@@ -80,14 +80,7 @@ class ChatModel:
 
     def select(self, state: Batch, rows: Sequence[int]) -> Batch:
         """The named rows."""
-        kept = np.asarray(rows, dtype=np.int64)
-        return Batch(
-            tuple(state.puzzles[row] for row in rows),
-            state.tokens[kept],
-            state.positions[kept],
-            tuple(state.identities[row] for row in rows),
-            state.seeds[kept],
-        )
+        return state.select(rows)
 
     def cost(self, length: int) -> Cost:
         """FLOPs are the endpoint's secret; a batch is small, so that stopping a run loses few paid replies."""

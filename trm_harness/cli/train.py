@@ -130,13 +130,11 @@ def _declare(out: Path, task_id: str, spec: Any, plan: Any, source: Any, model: 
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     import json
-    import os
 
     from trm_harness.cli.options import plain
+    from trm_harness.record import write_text
 
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(plain(value), indent=1))
-    os.replace(temporary, path)
+    write_text(path, json.dumps(plain(value), indent=1))
 
 
 def _use_threads(count: int) -> None:
