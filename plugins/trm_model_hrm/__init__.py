@@ -48,6 +48,9 @@ SMALL = {
     "puzzle_dim": 0,
 }
 
+MINI = SMALL | {"hidden_size": 128, "expansion": 2.0, "supervision_steps": 16}
+"""Beside trm-mini what ``SMALL`` is beside trm-nano."""
+
 
 def _spec(name: str, kind: str, family: str, title: str, description: str, paper: str, config: dict) -> ModelSpec:
     return ModelSpec(
@@ -84,6 +87,15 @@ SPECS = (
         PUBLISHED | SMALL | {"h_layers": 1, "l_layers": 1, "l_cycles": 3},
     ),
     _spec(
+        "hrm-mini",
+        "hrm",
+        "recursive",
+        "HRM mini",
+        "Two one-layer networks that mix cells with an MLP: as many parameters as trm-mini.",
+        HRM_PAPER,
+        PUBLISHED | MINI | {"h_layers": 1, "l_layers": 1, "l_cycles": 3},
+    ),
+    _spec(
         "direct-27m",
         "direct",
         "direct",
@@ -100,6 +112,15 @@ SPECS = (
         "Two layers that mix cells with an MLP, no recursion inside a step: as many parameters as trm-nano.",
         TRM_PAPER,
         DIRECT | SMALL | {"layers": 2},
+    ),
+    _spec(
+        "direct-mini",
+        "direct",
+        "direct",
+        "Direct prediction, mini",
+        "Two layers that mix cells with an MLP, no recursion inside a step: as many parameters as trm-mini.",
+        TRM_PAPER,
+        DIRECT | MINI | {"layers": 2},
     ),
 )
 

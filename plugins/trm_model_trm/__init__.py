@@ -41,6 +41,9 @@ NANO = PUBLISHED | {
     "puzzle_dim": 0,
 }
 
+MINI = NANO | {"hidden_size": 128, "expansion": 2.0, "supervision_steps": 16}
+"""Twice as wide with blocks half as thick: 0.3M parameters on 9x9 boards, what a quarter of an hour of CPU can train."""
+
 
 def _spec(name: str, title: str, description: str, config: dict, tasks: tuple[str, ...] = ("*",)) -> ModelSpec:
     return ModelSpec(
@@ -97,6 +100,7 @@ SPECS = (
         ABLATED | {"gradient": "one-step"},
     ),
     _spec("trm-nano", "TRM nano", "A small MLP-mixing TRM that trains in minutes on a CPU.", NANO),
+    _spec("trm-mini", "TRM mini", "An MLP-mixing TRM of 0.3M parameters for boards that nano is too narrow for.", MINI),
 )
 
 

@@ -27,6 +27,13 @@ only 2 essentially different solutions and 6x6 boards 49, too few to divide; 9x9
 boards' training splits have no end, and ``train_size`` is only how many ``puzzles("train")`` lists.
 """
 
+BOARDS: dict[str, dict[str, Any]] = {
+    **{f"sudoku-{size}x{size}": {"size": size, **options} for size, options in GENERATED.items()},
+    "sudoku-9x9-easy": {"size": 9, **GENERATED[9], "givens": (34, 38)},
+}
+"""Options of every generated task by its name: a board of each size, and 9x9 with clues to spare, where a network that
+trains in minutes on a CPU has something to show."""
+
 EXTREME = {
     "size": 9,
     "repository": "sapientinc/sudoku-extreme",
@@ -42,27 +49,23 @@ sha256 that the hub states, and both go into the record. ``subsample`` and ``see
 """
 
 
-def _generated(size: int, options: dict[str, Any]) -> TaskSpec:
-    low, high = options["givens"]
+def _generated(name: str, options: dict[str, Any]) -> TaskSpec:
+    size, (low, high), hard = options["size"], options["givens"], name == "sudoku-9x9"
+    tail = f" The hard split holds {HARD_SIZE} minimal puzzles that rate 51 dead ends or more." if hard else ""
     return TaskSpec(
-        id=f"sudoku-{size}x{size}",
+        id=name,
         version=1,
         target="trm_task_sudoku.task:generated",
-        title=f"Sudoku {size}x{size}, generated",
+        title=f"Sudoku {size}x{size}, generated" + (", easy" if name.endswith("-easy") else ""),
         description=(
             f"{size}x{size} Sudokus with one solution and {low} to {high} clues; train, validation and test share "
-            f"no {options['disjoint_by']} under the symmetries of Sudoku. Exact match of the whole grid."
-            + (
-                f" The hard split holds {HARD_SIZE} minimal puzzles that rate 51 dead ends or more."
-                if size == 9
-                else ""
-            )
+            f"no {options['disjoint_by']} under the symmetries of Sudoku. Exact match of the whole grid.{tail}"
         ),
         vocab_size=size + 2,
         seq_len=size * size,
-        splits=(*SPLITS, "hard") if size == 9 else SPLITS,
+        splits=(*SPLITS, "hard") if hard else SPLITS,
         family="sudoku",
-        options={"size": size, **options},
+        options=options,
     )
 
 
@@ -87,6 +90,6 @@ def _extreme() -> TaskSpec:
 @hookimpl
 def register_tasks(register: Callable[[TaskSpec], None]) -> None:
     """Declare the generated boards and Sudoku-Extreme."""
-    for size, options in GENERATED.items():
-        register(_generated(size, options))
+    for name, options in BOARDS.items():
+        register(_generated(name, options))
     register(_extreme())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from trm_task_sudoku import GENERATED, HARD_SIZE, files, hard
+from trm_task_sudoku import BOARDS, HARD_SIZE, files, hard
 from trm_task_sudoku.generate import Recipe, draw
 from trm_task_sudoku.task import BUNDLED
 
@@ -20,9 +20,9 @@ def main(arguments: list[str]) -> None:
         drawn = (hard.draw(SEED, index) for index in range(HARD_SIZE))
         puzzles = (files.puzzle("hard", i, d.question, d.answer, d.rating) for i, d in enumerate(drawn))
         return files.write(BUNDLED / "sudoku-9x9" / "hard.csv", "trm_task_sudoku", puzzles)
-    for size, options in GENERATED.items():
-        recipe = Recipe.of({"size": size, **options})
-        folder = BUNDLED / f"sudoku-{size}x{size}"
+    for name, options in BOARDS.items():
+        recipe = Recipe.of(options)
+        folder = BUNDLED / name
         folder.mkdir(parents=True, exist_ok=True)
         for split in ("validation", "test"):
             drawn = (draw(recipe, split, SEED, index) for index in range(recipe.counts[split]))

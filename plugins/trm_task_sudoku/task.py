@@ -29,7 +29,7 @@ _DIGIT = 1
 
 
 def generated(spec: TaskSpec, data: Path | None = None) -> SudokuTask:
-    """The target of ``sudoku-4x4``, ``sudoku-6x6`` and ``sudoku-9x9``.
+    """The target of ``sudoku-4x4``, ``sudoku-6x6``, ``sudoku-9x9`` and ``sudoku-9x9-easy``.
 
     With ``data`` the splits come from ``data/<split>.csv`` instead (columns ``source,question,answer,rating``).
     """
