@@ -55,7 +55,8 @@ MAY_IMPORT = {
     "zoo": "types specs contracts hookspecs plugins registry record fingerprint hub",
     "leaderboard": "record stats",
     "nn": "types specs contracts fingerprint environment",
-    "train": "types specs contracts hookspecs plugins registry record fingerprint zoo nn environment",
+    # Validation is the evaluator's own answering, so that `eval` finds the number that training reported.
+    "train": "types specs contracts hookspecs plugins registry paths record fingerprint zoo nn environment evaluate",
     "testing": "types specs contracts augment fingerprint vote scoring hookspecs plugins registry evaluate train nn",
 }
 """Room -> rooms it may import. Every room may import ``errors`` and itself; the command line may import anything."""

@@ -162,6 +162,18 @@ class TrainingSource(Protocol):
 
 
 @runtime_checkable
+class Validated(Protocol):
+    """A training source that knows what it holds out, besides :class:`TrainingSource`.
+
+    Without it the task's split ``validation`` is taken to be apart from training.
+    """
+
+    def validation(self) -> tuple[str, Sequence[Puzzle]]:
+        """What the puzzles are, in a few words, and the puzzles: no draw shows one of them under any symmetry."""
+        ...
+
+
+@runtime_checkable
 class Trainable(Protocol):
     """A model that torch trainers can train: besides :class:`Model`, its network and how to save it."""
 

@@ -63,9 +63,16 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class TrainerSpec:
-    """A trainer: ``target(model, source, recipe, out, *, resume, seconds, report) -> dict`` of steps and seconds.
+    """A trainer: ``target(model, source, recipe, out, *, resume, seconds, report, say, validate, settings, started)``.
 
     ``model`` keeps ``Model`` and ``Trainable``, ``source`` keeps ``TrainingSource``; both are in the contracts.
+    ``report`` gets every row of metrics, ``say`` every message, ``validate`` is ``(model, rank, world) -> sums`` or
+    ``None``, ``settings`` those of :mod:`trm_harness.train.loop`; ``started(rank)`` is called once, when everything is
+    checked and no step was taken. It returns steps, seconds and whatever else belongs in ``train.json`` (with
+    ``rank`` where there are several processes).
+
+    ``launch`` names a second target, ``(job, out, command, settings, processes, options) -> exit code``, if the trainer
+    can start several processes of its own; ``options`` are the command line's launching options.
     """
 
     id: str
@@ -73,6 +80,7 @@ class TrainerSpec:
     target: str
     title: str
     description: str
+    launch: str = ""
 
 
 @dataclass(frozen=True)

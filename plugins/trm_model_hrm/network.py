@@ -49,6 +49,13 @@ class HRM(Network):
         super().__init__(config, dtype, stacks, ("y_init", "z_init"))
         self.cycles = (config.h_cycles, config.l_cycles)
 
+    def layer_passes(self) -> tuple[int, int]:
+        """Gradients through the last update of each network; the bootstrapped target takes a second forward pass."""
+        rounds, updates = self.cycles
+        whole = rounds * (updates * self.config.l_layers + self.config.h_layers)
+        carrying = self.config.l_layers + self.config.h_layers
+        return 2 * whole - carrying, carrying
+
     def refine(self, state: State, x: Tensor, rope: Rope | None, last: bool) -> State:
         """One cycle of the slow network: ``l_cycles`` latent updates, then one answer update."""
         return refine_pair(self.latent_core, self.answer_core, state, x, rope, self.cycles[1], one_step=last)
@@ -81,6 +88,10 @@ class Direct(Network):
 
     def __init__(self, config: DirectConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(config, dtype, {"core": config.layers}, ("y_init",))
+
+    def layer_passes(self) -> tuple[int, int]:
+        """The one pass, with gradients."""
+        return 0, self.config.layers
 
     def refine(self, state: State, x: Tensor, rope: Rope | None, last: bool) -> State:
         """The one pass."""

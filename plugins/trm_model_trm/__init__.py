@@ -42,7 +42,7 @@ NANO = PUBLISHED | {
 }
 
 MINI = NANO | {"hidden_size": 128, "expansion": 2.0, "supervision_steps": 16}
-"""Twice as wide with blocks half as thick: 0.3M parameters on 9x9 boards, what a quarter of an hour of CPU can train."""
+"""Twice as wide with blocks half as thick: 0.3M parameters on 9x9 boards, what 20 minutes of CPU can train."""
 
 
 def _spec(name: str, title: str, description: str, config: dict, tasks: tuple[str, ...] = ("*",)) -> ModelSpec:

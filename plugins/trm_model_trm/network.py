@@ -66,6 +66,13 @@ class TRM(Network):
         super().__init__(config, dtype, dict.fromkeys(names, config.layers), starts)
         self.cycles = (config.h_cycles, config.l_cycles)
 
+    def layer_passes(self) -> tuple[int, int]:
+        """Every round but the last is free of gradients; so is most of the last with a one-step gradient."""
+        rounds, updates = self.cycles
+        each = self.config.layers * (updates + 1)
+        carrying = 2 * self.config.layers if self.config.gradient == "one-step" else each
+        return rounds * each - carrying, carrying
+
     def refine(self, state: State, x: torch.Tensor, rope: Rope | None, last: bool) -> State:
         """One round: latent updates given input and answer, then one update of the answer."""
         one_step = last and self.config.gradient == "one-step"

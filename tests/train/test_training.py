@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_resume_equals_an_uninterrupted_run_to_the_bit(optimizer: str, recipe: R
         first.advance()
     save_checkpoint(tmp_path, first, {"seconds": 1.5})
     second = Learner(*parts(recipe), recipe)
-    assert load_checkpoint(tmp_path, second) == {"seconds": 1.5}
+    assert load_checkpoint(tmp_path, second) == {"seconds": 1.5, "processes": 1}
     again = [second.advance() for _ in range(5)]
 
     np.testing.assert_equal(again, rows[5:])
@@ -81,10 +82,15 @@ def test_broken_or_missing_checkpoints_say_what_to_do(recipe: Recipe, tmp_path: 
     learner = Learner(*parts(recipe), recipe)
     with pytest.raises(BadInput, match="start the run without --resume"):
         load_checkpoint(tmp_path, learner)
+    save_checkpoint(tmp_path, learner, {"seconds": 0.0})
+    learner.step = 1
     path = save_checkpoint(tmp_path, learner, {"seconds": 0.0}) / "state.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(BadInput, match="delete it to resume from the one before"):
+    with pytest.raises(BadInput, match="delete it to resume from the one before, step-0000000"):
         load_checkpoint(tmp_path, learner)
+    shutil.rmtree(path.parent)
+    load_checkpoint(tmp_path, learner)
+    assert learner.step == 0
 
 
 def test_a_checkpoint_refuses_a_recipe_that_it_cannot_go_on_with(recipe: Recipe, tmp_path: Path) -> None:
@@ -97,7 +103,7 @@ def test_a_checkpoint_refuses_a_recipe_that_it_cannot_go_on_with(recipe: Recipe,
     with pytest.raises(BadInput, match="made with batch_size 8, the recipe says 4"):
         load_checkpoint(tmp_path, Learner(*parts(smaller), smaller))
     (folder / "state.json").write_text("{}")
-    with pytest.raises(BadInput, match="delete it to resume from the one before"):
+    with pytest.raises(BadInput, match=r"cannot be read .*there is no other"):
         load_checkpoint(tmp_path, learner)
 
 

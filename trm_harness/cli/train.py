@@ -2,161 +2,249 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from trm_harness.cli.options import data_option
-from trm_harness.errors import BadInput
+from trm_harness.cli.options import data_option, echo_json, facts, json_option, table
+from trm_harness.errors import BadInput, CheckFailed
 
-METRICS = ("loss", "exact_accuracy", "accuracy", "steps")
+if TYPE_CHECKING:
+    from trm_harness.train.loop import Settings
+    from trm_harness.train.recipe import Recipe
+    from trm_harness.train.session import Job
+
+KEPT_ON_RESUME = {
+    "resumed", "seconds", "device", "threads", "workers", "log", "keep", "checkpoint_every", "checkpoint_steps",
+    "processes", "launcher", "hostfile", "deepspeed_config", "no_compile", "as_json", "steps", "settings",
+}  # fmt: skip
+"""Choices that a resumed run may make anew; everything else is the run's own."""
 
 
 @click.command()
-@click.option("--task", "task_id", required=True, help="Task to train on (`trm-harness tasks list`).")
-@click.option("--model", "model_id", required=True, help="Architecture to train (`trm-harness models list`).")
-@click.option("--recipe", help="A TOML recipe, or the name of a card that has one.  [default: the shipped one]")
-@click.option("--trainer", default="torch", show_default=True, help="Trainer.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for weights, checkpoints and logs.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
+@click.option("--task", "task_id", metavar="TASK", help="Task to train on (`trm-harness tasks list`).")
+@click.option("--model", "model_id", metavar="MODEL", help="Architecture to train (`trm-harness models list`).")
+@click.option(
+    "--recipe", metavar="NAME", help="A TOML file, a card's name, or a tag: paper.  [default: the shipped one]"
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe: lr is stage.lr.")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps in all: stretches or shortens the schedule.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed of weights, data and exploration.  [default: the recipe's]"
+)
+@click.option("--out", type=click.Path(path_type=Path), help="The run's new folder.  [default: runs/<time>-train-...]")
+@click.option("--resume", "resumed", metavar="RUN", help="Go on from the newest checkpoint of a run's folder.")
+@click.option("--dry-run", is_flag=True, help="Print steps, FLOPs, memory and time that it would take, and stop.")
+@click.option("--trainer", default="torch", show_default=True, help="torch, deepspeed, or a plugin's.")
+@click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Processes (deepspeed).")
+@click.option("--launcher", type=click.Choice(["torchrun", "deepspeed"]), help="Who starts them.  [default: torchrun]")
+@click.option("--hostfile", type=click.Path(path_type=Path), help="Machines and slots, as DeepSpeed writes them.")
+@click.option("--deepspeed-config", type=click.Path(path_type=Path), metavar="JSON", help="DeepSpeed's own settings.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Start from these weights instead of random ones.")
 @click.option("--seconds", type=float, default=math.inf, help="Stop after this long; --resume goes on.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that draw batches."
+)
+@click.option("--no-compile", is_flag=True, help="Leave out torch.compile even where the recipe wants it.")
+@click.option("--log", multiple=True, metavar="SINK", help="tensorboard or wandb besides metrics.jsonl.")
+@click.option("--checkpoint-every", type=float, default=300.0, show_default=True, help="Seconds between checkpoints.")
+@click.option("--checkpoint-steps", type=click.IntRange(min=0), default=0, help="Steps between checkpoints as well.")
+@click.option("--keep", type=click.IntRange(min=0), default=2, show_default=True, help="Checkpoints to keep (0: all).")
 @data_option
-def command(task_id: str, model_id: str, recipe: str | None, trainer: str, out: Path, **options: Any) -> None:
-    """Train a model on a task by a recipe. Writes EMA and raw weights, checkpoints, metrics and what it trained on."""
+@json_option
+@click.pass_context
+def command(ctx: click.Context, **choices: Any) -> None:
+    """Train a model on a task by a recipe.
+
+    Leaves average and raw weights, checkpoints, metrics.jsonl and train.json, which says what was trained on. Ctrl-C or
+    a kill leaves a run that --resume continues to the same bits. Example: trm-harness train --task sudoku-4x4 --model
+    trm-nano --out runs/nano
+    """
+    job, out, resume = _resumed(ctx, choices) if choices["resumed"] else _new(choices)
+    settings = _settings(choices, job)
+    if choices["dry_run"]:
+        return _dry_run(job, choices)
+    if _wants_launch(choices):
+        return _launch(job, out, resume, settings, choices)
+    return _run(job, out, resume, settings, choices["as_json"])
+
+
+def _new(choices: Mapping[str, Any]) -> tuple[Job, Path, bool]:
+    """A run from the beginning."""
     from trm_harness.registry import default
-    from trm_harness.train.recipe import read_recipe
+    from trm_harness.train.recipe import with_settings
+    from trm_harness.train.session import Job, find_recipe, new_folder
 
-    registry = default()
-    task_spec, spec = registry.tasks.spec(task_id), registry.models.spec(model_id)
-    if not spec.trainable:
-        raise BadInput(f"model {model_id} cannot be trained: choose one that `trm-harness models list` calls recursive")
-    plan = read_recipe(recipe_path(recipe, f"{model_id}.{task_id}"))
-    task = registry.tasks.resolve(task_id)(task_spec, options["data"])
-    if not hasattr(task, "training_source"):
-        raise BadInput(f"task {task_id} offers no training examples: choose another task")
-    if options["threads"]:
-        _use_threads(options["threads"])
-    spec = dataclasses.replace(spec, config={**spec.config, **plan.model})
-    source = task.training_source(plan.seed, spec.config.get("encoding", {}), plan.source)
-    run = registry.trainers.resolve(trainer)
-    _prepare(out, options["resume"])
-    model = _model(spec, task_spec, plan, source, options["device"])
-    declared = _declare(out, task_id, spec, plan, source, model)
-    done = run(
-        model,
-        source,
-        plan,
-        out,
-        resume=options["resume"],
-        seconds=options["seconds"],
-        report=_Reporter(plan.total_steps),
+    task, model = choices["task_id"], choices["model_id"]
+    if not task or not model:
+        raise click.UsageError("training needs --task and --model (or --resume RUN)")
+    default().tasks.spec(task)
+    default().models.spec(model)
+    _, recipe = find_recipe(choices["recipe"], model, task)
+    job = Job(
+        task=task,
+        model=model,
+        recipe=with_settings(recipe, choices["settings"], choices["steps"], choices["seed"]),
+        trainer=choices["trainer"],
+        data=str(choices["data"] or ""),
+        device=choices["device"],
+        threads=choices["threads"] or 0,
+        weights=str(choices["weights"] or ""),
     )
-    _write_json(out / "train.json", declared | {"result": done})
-    weights = out / "weights.safetensors"
-    click.echo(f"{done['steps']} steps in {done['seconds']:.0f} s; weights in {weights}")
-    click.echo(f"score them: trm-harness eval --task {task_id} --model {model_id} --weights {weights}")
+    return job, choices["out"] or new_folder(job), False
 
 
-def recipe_path(name: str | None, usual: str) -> Path:
-    """The file of a recipe: a path, a card that has one, or that of the first card whose name begins ``usual``."""
-    from trm_harness.paths import zoo
+def _resumed(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Job, Path, bool]:
+    """A run to go on with: its own job, with what this sitting may choose anew."""
+    import dataclasses
 
-    if name is None:
-        found = sorted(zoo().glob(f"{usual}*/recipe.toml"))
-        if found:
-            return found[0]
-        raise BadInput(f"no recipe for {usual} is shipped: give one with --recipe FILE ({_shipped_recipes(zoo())})")
-    for path in (Path(name), zoo() / name / "recipe.toml"):
-        if path.is_file():
-            return path
-    raise BadInput(f"recipe {name!r} is neither a file nor a card with a recipe: {_shipped_recipes(zoo())}")
+    from trm_harness.train.recipe import with_settings
+    from trm_harness.train.session import resumed_job
+
+    default = click.core.ParameterSource.DEFAULT
+    given = {name for name in choices if ctx.get_parameter_source(name) is not default}
+    if given - KEPT_ON_RESUME - {"dry_run"}:
+        extra = ", ".join(sorted(given - KEPT_ON_RESUME))
+        raise click.UsageError(f"--resume takes task, model and recipe from the run: leave out {extra}")
+    out = _folder(choices["resumed"])
+    job = resumed_job(out)
+    changed = {name: choices[name] for name in ("device", "threads") if name in given}
+    job = dataclasses.replace(job, recipe=with_settings(job.recipe, choices["settings"], choices["steps"]), **changed)
+    return job, out, True
 
 
-def _shipped_recipes(folder: Path) -> str:
-    names = sorted(path.parent.name for path in folder.glob("*/recipe.toml"))
-    return f"shipped are {', '.join(names)}"
+def _folder(name: str) -> Path:
+    """A training run's folder, by path or by its name under ./runs."""
+    for folder in (Path(name), Path("runs") / name):
+        if folder.is_dir():
+            return folder
+    raise BadInput(f"training run {name} does not exist: give its folder")
 
 
-def _model(spec: Any, task_spec: Any, plan: Any, source: Any, device: str) -> Any:
-    from trm_harness.contracts import ModelRequest
-    from trm_harness.environment import resolve_device
-    from trm_harness.registry import import_target
+def _settings(choices: Mapping[str, Any], job: Job) -> Settings:
+    from trm_harness.train.loop import Settings
+    from trm_harness.train.sinks import known_sink
 
-    request = ModelRequest(
-        spec,
-        task_spec,
-        device=resolve_device(device),
-        dtype=plan.dtype,
-        seed=plan.seed,
-        identities=source.identities,
+    for sink in choices["log"]:
+        known_sink(sink)
+    if choices["deepspeed_config"] and job.trainer != "deepspeed":
+        raise click.UsageError("--deepspeed-config is for --trainer deepspeed")
+    engine = {"config": str(choices["deepspeed_config"])} if choices["deepspeed_config"] else {}
+    return Settings(
+        every=choices["checkpoint_every"],
+        every_steps=choices["checkpoint_steps"],
+        keep=choices["keep"],
+        seconds=choices["seconds"],
+        workers=choices["workers"],
+        compile=not choices["no_compile"],
+        sinks=tuple(choices["log"]),
+        engine=engine,
     )
-    return import_target(spec.trainable)(request)
 
 
-def _prepare(out: Path, resume: bool) -> None:
-    if resume and not any((out / "checkpoints").glob("step-*")):
-        raise BadInput(f"{out}: holds no checkpoint to resume from: start the run without --resume")
-    if not resume and (out / "metrics.jsonl").exists():
-        raise BadInput(f"{out}: holds a training run already: use --resume, or another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be made ({error.strerror}): choose another --out") from error
+def _wants_launch(choices: Mapping[str, Any]) -> bool:
+    return choices["processes"] > 1 or bool(choices["launcher"]) or bool(choices["hostfile"])
 
 
-def _declare(out: Path, task_id: str, spec: Any, plan: Any, source: Any, model: Any) -> dict[str, Any]:
-    from trm_harness.environment import device_name, snapshot
+def _launch(job: Job, out: Path, resume: bool, settings: Settings, choices: Mapping[str, Any]) -> None:
+    """Several processes, started by the trainer's own launcher; every one of them runs the same job."""
+    from trm_harness.registry import default, import_target
+    from trm_harness.train.session import prepare
 
-    facts = model.facts()
-    declared = {
-        "task": task_id,
-        "model": spec.id,
-        "recipe": plan.as_dict(),
-        "training": dict(source.declaration),
-        "parameters": dataclasses.asdict(facts.parameters),
-        "config": dict(facts.config),
-        "device": device_name(str(model.device)),
-        "environment": snapshot().model_dump(),
+    spec = default().trainers.spec(job.trainer)
+    if not spec.launch:
+        raise BadInput(f"trainer {job.trainer} runs in one process: use --trainer deepspeed for --processes and hosts")
+    if not resume:
+        prepare(out)
+    options = {name: choices[name] for name in ("processes", "launcher", "hostfile")}
+    code = import_target(spec.launch)(job, out, resume=resume, settings=settings, command=_command(), **options)
+    if code:
+        raise CheckFailed(f"training stopped with exit code {code}; see the messages above (--resume {out} goes on)")
+    from trm_harness.train.session import read_run
+
+    _tell(read_run(out), out, choices["as_json"])
+
+
+def _run(job: Job, out: Path, resume: bool, settings: Settings, as_json: bool) -> None:
+    from trm_harness.cli.training import reporter
+    from trm_harness.train.loop import Watch
+    from trm_harness.train.session import run
+
+    with reporter(job.recipe.total_steps) as report:
+        watch = Watch(report, lambda message: click.echo(message, err=True))
+        told = run(job, out, resume=resume, settings=settings, watch=watch, command=_command())
+    _tell(told, out, as_json)
+
+
+def _tell(told: Mapping[str, Any], out: Path, as_json: bool) -> None:
+    """What came of it, and how to see the same numbers again."""
+    done = told["result"]
+    if done["stopped"] == "interrupted":
+        raise KeyboardInterrupt(f"stopped at step {done['steps']}; `trm-harness train --resume {out}` goes on")
+    if as_json:
+        return echo_json(told)
+    click.echo(
+        f"{done['steps']} steps in {done['seconds']:.0f} s ({done['stopped']}); weights in {out}/weights.safetensors"
+    )
+    job, held_out = told["job"], told["validation"]
+    if done["validation"]:
+        n = done["validation"]["n"]
+        click.echo(f"validation ({held_out['name']}): exact {100 * done['validation']['exact']:.2f} % of {n}")
+    if done["best"]:
+        best = done["best"]
+        click.echo(f"best at step {best['step']}: exact {100 * best['exact']:.2f} %; in {out}/weights-best.safetensors")
+    how = f"--task {job['task']} --model {job['model']} --weights {out}/weights.safetensors"
+    same = f" --split {held_out['split']} --dtype {job['recipe']['dtype']}" if held_out.get("split") else ""
+    click.echo(f"score them: trm-harness eval {how}{same}")
+    return None
+
+
+def _dry_run(job: Job, choices: Mapping[str, Any]) -> None:
+    from trm_harness.cli.progress import duration
+    from trm_harness.train.estimate import estimate
+    from trm_harness.train.session import build
+
+    parts = build(job)
+    found = estimate(parts, job.recipe, choices["processes"])
+    if choices["as_json"]:
+        return echo_json(found)
+    recipe = job.recipe
+    split = f"{choices['processes']} processes x {recipe.accumulate} micro-batches"
+    memory = (found.bytes_fixed + found.bytes_activations) / 2**20
+    shown = {
+        "task, model": f"{job.task}, {job.model} ({found.parameters:,} network parameters, table {found.table:,})",
+        "steps": f"{found.steps:,} of batch {recipe.batch_size} ({split}), {found.examples:,} examples",
+        "work": f"{found.flops:.3g} FLOPs in matrix products",
+        "memory": f"about {memory:,.0f} MiB a process: {found.bytes_fixed / 2**20:,.0f} weights, gradients, moments, "
+        f"average; the rest activations",
+        "time": f"about {duration(found.seconds)} on this machine's {parts.model.network.device} uncompiled "
+        f"(by a trial of {found.trial_rows} rows; batches ready in time)",
+        "validation": f"{parts.validator.name} every {recipe.validate_every} steps" if parts.validator else "none",
+        "dtype": f"{recipe.dtype}, {'compiled' if recipe.compile else 'not compiled'}",
     }
-    _write_json(out / "train.json", declared)
-    return declared
+    click.echo(facts(shown))
+    click.echo(_stages(recipe, parts.model.network.cycles))
+    return None
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    import json
-
-    from trm_harness.cli.options import plain
-    from trm_harness.record import write_text
-
-    write_text(path, json.dumps(plain(value), indent=1))
-
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
+def _stages(recipe: Recipe, own: tuple[int, int]) -> str:
+    """The recipe's stages; ``own`` are the model's cycles, where a stage does not say."""
+    headers = ("STAGE", "STEPS", "LR", "LR END", "WARMUP", "CYCLES", "SUPERVISION STEPS")
+    rows = []
+    for place, stage in enumerate(recipe.stages, start=1):
+        cycles = f"{stage.h_cycles or own[0]}x{stage.l_cycles or own[1]}"
+        rates = (f"{stage.lr:g}", f"{stage.lr_end:g}", stage.warmup)
+        rows.append((place, stage.steps, *rates, cycles, stage.supervision_steps))
+    return table(rows, headers)
 
 
-class _Reporter:
-    """Progress: means since the last line, with throughput and time left; a line every ten seconds."""
+def _command() -> str:
+    from trm_harness.environment import public_command
 
-    def __init__(self, total: int) -> None:
-        self.total, self.last, self.rows = total, 0.0, []
-
-    def __call__(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-        if row["seconds"] - self.last < 10 and row["step"] < self.total:
-            return
-        means = {name: [r[name] for r in self.rows if r[name] == r[name]] for name in METRICS}
-        text = "  ".join(f"{name} {sum(v) / len(v):.4f}" for name, v in means.items() if v)
-        rate = len(self.rows) / max(1e-9, row["seconds"] - self.last)
-        left = (self.total - row["step"]) / max(rate, 1e-9)
-        click.echo(f"step {row['step']}/{self.total}  {text}  {rate:.2f} steps/s  {left / 60:.0f} min left", err=True)
-        sys.stderr.flush()
-        self.last, self.rows = row["seconds"], []
+    return public_command(["trm-harness", *sys.argv[1:]])

@@ -199,6 +199,17 @@ class Network(nn.Module):
         """Trainable values, without the puzzle table and the starting states (as the reference counts)."""
         return sum(p.numel() for p in self.parameters())
 
+    def layer_passes(self) -> tuple[int, int]:
+        """Layers that a token passes through in one supervision step of training: without and with gradients."""
+        raise NotImplementedError
+
+    def training_flops(self, length: int) -> float:
+        """Multiply-adds x 2 of one training step of one example: backward costs twice what forward does."""
+        config, tokens = self.config, self.config.prefix + length
+        without, carrying = self.layer_passes()
+        head = 2 * tokens * config.hidden_size * config.vocab_size
+        return float((without + 3 * carrying) * config.block_flops(tokens) + 3 * head)
+
     def flops_per_step(self, length: int) -> float:
         """Multiply-adds x 2 of one supervision step of one example of ``length`` cells (matrix products only)."""
         config, tokens = self.config, self.config.prefix + length

@@ -6,6 +6,7 @@ same for every network of the family, which only has to provide the methods of :
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -30,6 +31,10 @@ class Rows:
         pick = mask.unsqueeze(-1)
         return Rows(*(torch.where(pick, getattr(fresh, f.name), getattr(self, f.name)) for f in fields(self)))
 
+    def rows_at(self, where: slice) -> Rows:
+        """The rows of a slice, as views."""
+        return Rows(*(getattr(self, f.name)[where] for f in fields(self)))
+
 
 @dataclass
 class Carry:
@@ -39,6 +44,20 @@ class Carry:
     rows: Rows
     steps: Tensor
     halted: Tensor
+
+    def rows_at(self, where: slice) -> Carry:
+        """The carry of a slice of its rows, as views."""
+        state = tuple(latent[where] for latent in self.state)
+        return Carry(state, self.rows.rows_at(where), self.steps[where], self.halted[where])
+
+
+def join_carries(parts: Sequence[Carry]) -> Carry:
+    """One carry of the rows of all ``parts``, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    state = tuple(torch.cat(latents) for latents in zip(*(part.state for part in parts), strict=True))
+    rows = Rows(*(torch.cat([getattr(part.rows, f.name) for part in parts]) for f in fields(Rows)))
+    return Carry(state, rows, torch.cat([p.steps for p in parts]), torch.cat([p.halted for p in parts]))
 
 
 @dataclass

@@ -1,10 +1,16 @@
-"""Checkpoints of a training run: one safetensors file and one JSON file in a folder that appears all at once."""
+"""Checkpoints of a training run: one safetensors file and one JSON file in a folder that appears all at once.
+
+A checkpoint holds everything that the next step depends on: weights, average, moments, carries, counters; batches and
+all that is random follow from (seed, step). So a run that was killed goes on to the same bits.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +19,110 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trm_harness.errors import BadInput
+from trm_harness.errors import BadInput, CheckFailed
+from trm_harness.fingerprint import file_sha256
 from trm_harness.nn.supervision import Carry, Rows
 from trm_harness.train.learner import Learner
 
 _ROWS = ("tokens", "labels", "positions", "ids")
 _FIXED = ("batch_size", "optimizer", "model")
 """What of a recipe the saved carries, moments and weights have the shape of; the rest may change at a resume."""
+_STATE, _TENSORS = "state.json", "state.safetensors"
 
 
-def save_checkpoint(folder: Path, learner: Learner, log: dict[str, Any]) -> Path:
-    """Write ``folder/step-<n>`` (weights, EMA, moments, carries, counters) and drop all but the last two.
+def save_checkpoint(folder: Path, learner: Learner, log: dict[str, Any], keep: int = 2) -> Path:
+    """Write ``folder/step-<n>`` and drop all but the last ``keep`` (0 keeps all). Every process calls it, one writes.
 
-    The folder is written under a temporary name and renamed, so a killed run leaves whole checkpoints only.
+    The folder is written under a temporary name, brought to the disk and renamed, so a killed run leaves whole
+    checkpoints only. ``CheckFailed`` if it cannot be written, or if a weight is not finite: the ones before stay.
     """
     final = folder / f"step-{learner.step:07d}"
+    tensors = _tensors(learner)
+    if learner.engine.rank:
+        return final
+    broken = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise CheckFailed(f"{broken[0]} is not finite at step {learner.step}: lower lr, {_way_back(folder)}")
     temporary = folder / f".{final.name}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_tensors(learner), temporary / "state.safetensors")
-    state = {"step": learner.step, "recipe": learner.recipe.as_dict(), "log": log, "buckets": sorted(learner.carries)}
-    (temporary / "state.json").write_text(json.dumps(state, indent=1))
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
-    for old in sorted(folder.glob("step-*"))[:-2]:
+    with _room(folder, temporary):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save_file(tensors, temporary / _TENSORS)
+        _write_state(temporary, learner, log)
+        for path in (temporary / _TENSORS, temporary / _STATE, temporary):
+            _to_disk(path)
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(temporary, final)
+        _to_disk(folder)
+    for old in sorted(folder.glob("step-*"))[:-keep] if keep else ():
         shutil.rmtree(old)
     return final
 
 
 def load_checkpoint(folder: Path, learner: Learner) -> dict[str, Any]:
-    """Bring ``learner`` to the newest checkpoint in ``folder``; returns what was saved as ``log``."""
+    """Bring ``learner`` to the newest checkpoint in ``folder``; returns what was saved as ``log``.
+
+    ``processes`` in it is the number that made the checkpoint. ``BadInput`` for none, a damaged or incomplete one
+    (naming the one before, which loads once the damaged folder is gone), or one of a recipe that does not fit.
+    """
     found = sorted(folder.glob("step-*"))
     if not found:
         raise BadInput(f"{folder}: holds no checkpoint (step-...): start the run without --resume")
+    where = found[-1]
     try:
-        tensors = load_file(found[-1] / "state.safetensors")
-        state = json.loads((found[-1] / "state.json").read_text())
-        began, log = state["recipe"], state["log"]
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{found[-1]}: cannot be read ({error}): delete it to resume from the one before") from error
-    _check_recipe(found[-1], began, json.loads(json.dumps(learner.recipe.as_dict())))
-    _restore(learner, tensors, state)
-    return log
+        state = json.loads((where / _STATE).read_text("utf-8"))
+        began, log, buckets = state["recipe"], dict(state["log"]), state["buckets"]
+        if state.get("sha256", "") not in ("", file_sha256(where / _TENSORS)):
+            raise ValueError(f"{_TENSORS} has not the sha256 that {_STATE} states")
+        tensors = load_file(where / _TENSORS)
+        _check_recipe(where, began, json.loads(json.dumps(learner.recipe.as_dict())))
+        _restore(learner, tensors, int(state["step"]), buckets)
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
+        before = f"delete it to resume from the one before, {found[-2].name}" if found[1:] else "there is no other"
+        raise BadInput(f"{where}: cannot be read ({' '.join(str(error).split())}): {before}") from error
+    return {"processes": state.get("processes", 1)} | log
+
+
+def _write_state(folder: Path, learner: Learner, log: dict[str, Any]) -> None:
+    state = {
+        "step": learner.step,
+        "recipe": learner.recipe.as_dict(),
+        "log": log,
+        "buckets": sorted(learner.carries),
+        "processes": learner.engine.world,
+        "sha256": file_sha256(folder / _TENSORS),
+    }
+    (folder / _STATE).write_text(json.dumps(state, indent=1), "utf-8")
+
+
+@contextlib.contextmanager
+def _room(folder: Path, temporary: Path) -> Iterator[None]:
+    """``CheckFailed`` instead of the system's word for a full disk and the like; leaves nothing half-written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise CheckFailed(
+            f"{folder}: the checkpoint cannot be written ({reason}): make room, {_way_back(folder)}"
+        ) from error
+
+
+def _way_back(folder: Path) -> str:
+    """How to go on from what there is."""
+    whole = sorted(folder.glob("step-*"))
+    if not whole:
+        return "then start again (no checkpoint was written yet)"
+    return f"then --resume {folder.parent} goes on from step {int(whole[-1].name[5:])}"
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file or a folder's entries are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _check_recipe(checkpoint: Path, began: dict[str, Any], now: dict[str, Any]) -> None:
@@ -67,38 +135,33 @@ def _check_recipe(checkpoint: Path, began: dict[str, Any], now: dict[str, Any]) 
 
 
 def _tensors(learner: Learner) -> dict[str, Tensor]:
+    """Everything, whole: rows of a carry are gathered from the processes."""
+    gather = learner.engine.gather
     tensors = {f"network.{k}": v for k, v in learner.network.state_dict().items()}
     tensors |= {f"ema.{k}": v for k, v in learner.ema.shadow.items()}
-    for name, p in learner.network.named_parameters():
-        for key, value in _optimizer_of(learner, p).state.get(p, {}).items():
-            tensors[f"optimizer.{name}/{key}"] = value if isinstance(value, Tensor) else torch.tensor(value)
-    for bucket, carry in learner.carries.items():
-        tensors |= {f"carry.{bucket}.state.{i}": t for i, t in enumerate(carry.state)}
-        tensors |= {f"carry.{bucket}.{name}": getattr(carry.rows, name) for name in _ROWS}
-        tensors |= {f"carry.{bucket}.steps": carry.steps, f"carry.{bucket}.halted": carry.halted}
+    tensors |= {f"optimizer.{k}": v for k, v in learner.engine.state().items()}
+    for bucket, carry in sorted(learner.carries.items()):
+        tensors |= {f"carry.{bucket}.state.{i}": gather(t.contiguous()) for i, t in enumerate(carry.state)}
+        tensors |= {f"carry.{bucket}.{name}": gather(getattr(carry.rows, name).contiguous()) for name in _ROWS}
+        tensors |= {f"carry.{bucket}.steps": gather(carry.steps)}
+        # Not every backend gathers truth values.
+        tensors |= {f"carry.{bucket}.halted": gather(carry.halted.to(torch.uint8)).bool()}
     return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
 
 
-def _optimizer_of(learner: Learner, parameter: Tensor) -> torch.optim.Optimizer:
-    owns = (o for o in learner.optimizers if any(parameter is p for group in o.param_groups for p in group["params"]))
-    return next(owns)
-
-
-def _restore(learner: Learner, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+def _restore(learner: Learner, tensors: dict[str, Tensor], step: int, buckets: list[str]) -> None:
     device = learner.network.device
     tensors = {k: v.to(device) for k, v in tensors.items()}
-    learner.step = state["step"]
-    learner.network.load_state_dict({k[8:]: v for k, v in tensors.items() if k.startswith("network.")})
-    learner.ema.shadow = {k[4:]: v for k, v in tensors.items() if k.startswith("ema.")}
-    for name, p in learner.network.named_parameters():
-        key = f"optimizer.{name}/"
-        moments = {k.removeprefix(key): v for k, v in tensors.items() if k.startswith(key)}
-        if moments:
-            # AdamATan2 counts in Python numbers, which keeps its bias correction in double precision.
-            _optimizer_of(learner, p).state[p] = {k: int(v) if k == "step" else v for k, v in moments.items()}
-    for bucket in state["buckets"]:
-        key = f"carry.{bucket}."
-        rows = Rows(*(tensors[key + name] for name in _ROWS))
-        count = sum(1 for k in tensors if k.startswith(key + "state."))
-        latents = tuple(tensors[f"{key}state.{i}"] for i in range(count))
-        learner.carries[bucket] = Carry(latents, rows, tensors[key + "steps"], tensors[key + "halted"])
+    learner.network.load_state_dict(_under("network.", tensors))
+    learner.ema.shadow = _under("ema.", tensors)
+    learner.engine.load(_under("optimizer.", tensors))
+    for bucket in buckets:
+        own = _under(f"carry.{bucket}.", tensors)
+        latents = tuple(own[f"state.{i}"] for i in range(sum(1 for k in own if k.startswith("state."))))
+        rows = Rows(*(own[name] for name in _ROWS))
+        learner.carries[bucket] = Carry(latents, rows, own["steps"], own["halted"]).rows_at(learner.own_rows)
+    learner.step = step
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,15 @@ import torch
 from torch import Tensor
 
 from trm_harness.contracts import Trainable, TrainingRows, TrainingSource
-from trm_harness.nn.losses import supervision_loss
-from trm_harness.nn.optim import AdamATan2, ExponentialMovingAverage, sparse_sign_step
-from trm_harness.nn.supervision import Carry, Rows, empty_carry, exploration, supervise
+from trm_harness.errors import BadInput
+from trm_harness.nn.losses import SupervisionLoss, supervision_loss
+from trm_harness.nn.optim import ExponentialMovingAverage, sparse_sign_step
+from trm_harness.nn.supervision import Carry, Rows, empty_carry, exploration, join_carries, supervise
+from trm_harness.train.data import Drawn, Draws
+from trm_harness.train.engine import Engine, TorchEngine
 from trm_harness.train.recipe import Recipe, Stage
+
+_SUMS = ("count", "accuracy", "exact_accuracy", "steps", "lm_loss", "q_halt_loss")
 
 
 def stage_rate(stage: Stage, place: int) -> float:
@@ -24,89 +31,100 @@ def stage_rate(stage: Stage, place: int) -> float:
     return stage.lr_end + (stage.lr - stage.lr_end) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def make_optimizers(network: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """The recipe's optimizers for the network's parameters; rates are set at every step.
-
-    Muon (kellerjordan.github.io/posts/muon) orthogonalises the update of a matrix; its step is scaled to the size of an
-    Adam step, so that one learning rate serves both.
-    """
-    named = list(network.named_parameters())
-    matrices = [p for name, p in named if recipe.optimizer == "muon" and ".blocks." in name and p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    rest = [p for _, p in named if id(p) not in chosen]
-    optimizers: list[torch.optim.Optimizer] = [AdamATan2(rest, 0.0, (recipe.beta1, recipe.beta2), recipe.weight_decay)]
-    if matrices:
-        decay = recipe.weight_decay
-        optimizers.append(torch.optim.Muon(matrices, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
-    return optimizers
-
-
 class Learner:
-    """Network, optimizers, EMA and carries. Everything random comes from (seed, step), so a step can be repeated."""
+    """Network, optimizers, EMA and carries. Everything random comes from (seed, step), so a step can be repeated.
 
-    def __init__(self, model: Trainable, source: TrainingSource, recipe: Recipe) -> None:
+    With several processes each holds the carry of its own rows; the global batch, and so the sum of gradients, stays
+    what it is with one. The same goes for micro-batches (``recipe.accumulate``).
+    """
+
+    def __init__(self, model: Trainable, source: TrainingSource, recipe: Recipe, engine: Engine | None = None) -> None:
         self.model, self.source, self.recipe = model, source, recipe
         self.network = model.network
         self.own_cycles = self.network.cycles
-        self.optimizers = make_optimizers(self.network, recipe)
+        self.engine = engine or TorchEngine(self.network, recipe)
         self.ema = ExponentialMovingAverage(self.network, recipe.ema_rate)
         self.carries: dict[str, Carry] = {}
+        self.draws = Draws(source, recipe)
         self.step = 0
-        self._looked_up: Tensor | None = None
+        self._touched: list[tuple[Tensor, Tensor]] = []
+        _check_split(recipe, self.engine.world)
 
-    def advance(self) -> dict[str, float]:
-        """One optimizer step; returns its metrics (means over the rows that halted, ``nan`` if none did)."""
+    @property
+    def own_rows(self) -> slice:
+        """This process's rows of a global batch."""
+        size = self.recipe.batch_size // self.engine.world
+        return slice(self.engine.rank * size, (self.engine.rank + 1) * size)
+
+    def advance(self, drawn: Drawn | None = None, flags: Sequence[float] = ()) -> dict[str, Any]:
+        """One optimizer step; returns its metrics (means over the rows that halted, ``nan`` if none did).
+
+        ``drawn`` is the step's batch, if somebody made it already. ``flags`` come back summed over the processes: so
+        they agree on when to stop.
+        """
         self.step += 1
+        drawn = drawn or self.draws[self.step]
         stage, place = self.recipe.stage_at(self.step)
-        random = np.random.Generator(np.random.Philox(key=[self.recipe.seed, self.step]))
-        bucket = str(random.choice(list(self.source.buckets), p=list(self.source.buckets.values())))
         self._use_cycles(stage)
-        loss = self._forward_backward(bucket, stage)
-        self._update(bucket, stage_rate(stage, place))
-        return self._report(loss, bucket)
+        sums = self._forward_backward(drawn, stage)
+        self._update(stage_rate(stage, place))
+        return self._report(sums, drawn.bucket, flags)
 
-    def _forward_backward(self, bucket: str, stage: Stage) -> Any:
-        size = self.recipe.batch_size
-        fresh = self.rows(self.source.draw(bucket, self.step, size))
+    def _forward_backward(self, drawn: Drawn, stage: Stage) -> dict[str, float]:
+        """Gradients of the whole step; sums over this process's rows."""
+        recipe, bucket = self.recipe, drawn.bucket
+        fresh = self.rows(drawn.rows).rows_at(self.own_rows)
         if bucket not in self.carries:
             self.carries[bucket] = empty_carry(self.network, fresh)
-        generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
-        minimum = exploration(size, self.recipe.halt_exploration, stage.supervision_steps, generator)
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
+        steps = stage.supervision_steps
+        minimum = exploration(recipe.batch_size, recipe.halt_exploration, steps, generator)
+        minimum = minimum[self.own_rows].to(fresh.ids.device)
+        sums, carries = Counter(), []
+        for micro, last in self._micro_batches(len(fresh.ids)):
+            carry, loss = self._supervise(
+                self.carries[bucket].rows_at(micro), fresh.rows_at(micro), minimum[micro], steps
+            )
+            self.engine.backward(loss.total, micro.stop - micro.start, last)
+            carries.append(carry)
+            sums.update({name: float(loss.metrics[name]) for name in _SUMS} | {"loss": float(loss.total.detach())})
+        self.carries[bucket] = join_carries(carries)
+        return dict(sums)
+
+    def _supervise(self, carry: Carry, fresh: Rows, minimum: Tensor, steps: int) -> tuple[Carry, SupervisionLoss]:
         lookup = None if self.network.table is None else self._lookup
-        carry, output, target = supervise(
-            self.network,
-            self.carries[bucket],
-            fresh,
-            lookup,
-            stage.supervision_steps,
-            True,
-            minimum.to(fresh.ids.device),
-        )
+        carry, output, target = supervise(self.network, carry, fresh, lookup, steps, True, minimum)
         loss = supervision_loss(
             output.logits, output.halt_logits, carry.rows.labels, carry.halted, carry.steps, target, self.recipe.loss
         )
-        (loss.total / size).backward()
-        self.carries[bucket] = carry
-        return loss
+        return carry, loss
+
+    def _micro_batches(self, rows: int) -> Iterator[tuple[slice, bool]]:
+        size = rows // self.recipe.accumulate
+        for start in range(0, rows, size):
+            yield slice(start, start + size), start + size == rows
 
     def _lookup(self, ids: Tensor) -> Tensor:
-        self._looked_up = self.network.table(ids).detach().requires_grad_()
-        return self._looked_up
+        looked_up = self.network.table(ids).detach().requires_grad_()
+        self._touched.append((ids, looked_up))
+        return looked_up
 
-    def _update(self, bucket: str, lr: float) -> None:
-        recipe = self.recipe
-        if self._looked_up is not None and self._looked_up.grad is not None:
-            # The table's rate follows the network's schedule, as in the reference.
-            rate = recipe.table_lr * lr / max(stage.lr for stage in recipe.stages)
-            grads = self._looked_up.grad.flatten(0, 1)
-            ids = self.carries[bucket].rows.ids.flatten()
-            sparse_sign_step(self.network.table.weight, ids, grads, rate, recipe.table_weight_decay)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+    def _update(self, lr: float) -> None:
+        self._step_table(lr)
+        self.engine.step(lr)
         self.ema.update(self.network)
+
+    def _step_table(self, lr: float) -> None:
+        """Sign-SGD on the touched rows, with everybody's ids and gradients, so that all processes step alike."""
+        recipe, touched = self.recipe, [(ids, rows.grad) for ids, rows in self._touched if rows.grad is not None]
+        self._touched.clear()
+        if not touched:
+            return
+        # The table's rate follows the network's schedule, as in the reference.
+        rate = recipe.table_lr * lr / max(stage.lr for stage in recipe.stages)
+        ids = self.engine.gather(torch.cat([ids.flatten() for ids, _ in touched]))
+        grads = self.engine.gather(torch.cat([grad.flatten(0, 1) for _, grad in touched]))
+        sparse_sign_step(self.network.table.weight, ids, grads, rate, recipe.table_weight_decay)
 
     def _use_cycles(self, stage: Stage) -> None:
         h, l = self.own_cycles  # noqa: E741
@@ -119,16 +137,28 @@ class Learner:
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)
         return Rows(*(torch.from_numpy(np.ascontiguousarray(a, dtype=np.int64)).to(device) for a in arrays))
 
-    def _report(self, loss: Any, bucket: str) -> dict[str, float]:
-        sums = {name: float(value) for name, value in loss.metrics.items()}
-        count, size = sums.pop("count"), self.recipe.batch_size
-        means = {n: (sums[n] / count if count else math.nan) for n in ("accuracy", "exact_accuracy", "steps")}
+    def _report(self, sums: dict[str, float], bucket: str, flags: Sequence[float]) -> dict[str, Any]:
+        names = (*_SUMS, "loss")
+        own = [*(sums[name] for name in names), *flags]
+        values = self.engine.sum(torch.tensor(own, dtype=torch.float64, device=self.network.device)).tolist()
+        total = dict(zip(names, values, strict=False))
+        count, size = total["count"], self.recipe.batch_size
+        means = {n: (total[n] / count if count else math.nan) for n in ("accuracy", "exact_accuracy", "steps")}
         return {
             "step": self.step,
             "bucket": bucket,
-            "loss": float(loss.total.detach()) / size,
-            "lm_loss": sums["lm_loss"] / size,
-            "q_halt_loss": sums["q_halt_loss"] / size,
-            "halted": count,
+            "loss": total["loss"] / size,
+            "lm_loss": total["lm_loss"] / size,
+            "q_halt_loss": total["q_halt_loss"] / size,
+            "halted": int(count),
             **means,
+            "flags": values[len(names) :],
         }
+
+
+def _check_split(recipe: Recipe, world: int) -> None:
+    """``BadInput`` unless the global batch divides evenly: unequal shares would change what a mean is."""
+    parts = world * recipe.accumulate
+    if recipe.batch_size % parts:
+        how = f"{world} processes x {recipe.accumulate} micro-batches"
+        raise BadInput(f"recipe: batch_size {recipe.batch_size} does not divide by {how}: change one of them")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -17,6 +19,16 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "dtype": ("float32", "bfloat16"),
 }
 """Settings with few values."""
+
+_NOT_NEGATIVE = (
+    "weight_decay",
+    "table_lr",
+    "table_weight_decay",
+    "ema_rate",
+    "validate_every",
+    "validation_limit",
+    "patience",
+)
 
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
@@ -45,7 +57,12 @@ class Recipe:
 
     ``optimizer`` is ``adamatan2`` (the published one) or ``muon``: Muon for the matrices of the blocks and AdamATan2
     for the rest. ``table_lr`` and ``table_weight_decay`` are those of the puzzle table's sign-SGD;
-    ``halt_exploration`` is the share of rows that must think for a random minimum of steps.
+    ``halt_exploration`` is the share of rows that must think for a random minimum of steps. ``ema_rate`` 0 trains
+    without an average. ``accumulate`` cuts the global batch of ``batch_size`` into so many micro-batches, which changes
+    memory and nothing else.
+
+    Every ``validate_every`` steps (0: never) the average weights answer the first ``validation_limit`` held-out puzzles
+    (0: all of them); ``patience`` stops after so many validations without a better one (0: never).
     """
 
     stages: tuple[Stage, ...]
@@ -62,6 +79,10 @@ class Recipe:
     dtype: str = "bfloat16"
     seed: int = 0
     compile: bool = False
+    accumulate: int = 1
+    validate_every: int = 0
+    validation_limit: int = 0
+    patience: int = 0
     source: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,11 +90,23 @@ class Recipe:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise BadInput(f"recipe: {name} {getattr(self, name)!r} is unknown: use one of {', '.join(known)}")
-        counts = [("batch_size", self.batch_size)]
+        counts = [("batch_size", self.batch_size), ("accumulate", self.accumulate)]
         counts += [(name, getattr(stage, name)) for stage in self.stages for name in ("steps", "supervision_steps")]
         for name, value in counts:
             if value < 1:
                 raise BadInput(f"recipe: {name} must be at least 1, not {value}")
+        rates = [(name, getattr(self, name)) for name in _NOT_NEGATIVE]
+        rates += [
+            (name, getattr(s, name)) for s in self.stages for name in ("lr", "lr_end", "warmup", "h_cycles", "l_cycles")
+        ]
+        for name, value in rates:
+            if not 0 <= value < math.inf:
+                raise BadInput(f"recipe: {name} must be a number from 0 up, not {value}")
+        if self.ema_rate >= 1 or self.batch_size % self.accumulate:
+            raise BadInput(
+                f"recipe: needs ema_rate below 1 and a batch_size that divides by accumulate, not {self.ema_rate}, "
+                f"{self.batch_size} and {self.accumulate}"
+            )
 
     @property
     def total_steps(self) -> int:
@@ -103,6 +136,65 @@ def read_recipe(path: Path) -> Recipe:
     except ValueError as error:  # bad UTF-8 is one too
         raise BadInput(f"{path}: is no TOML ({error}): mend the recipe") from error
     return recipe_from_mapping(data, str(path))
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str], steps: int | None = None, seed: int | None = None) -> Recipe:
+    """The recipe with ``KEY=VALUE`` settings over it, values as in TOML or bare words.
+
+    ``stage.2.lr`` is the second stage's rate, ``stage.lr`` every stage's; ``source.x`` and ``model.x`` reach into the
+    tables. ``steps`` stretches or shortens all stages alike to that total. ``BadInput`` names what is wrong.
+    """
+    data = recipe.as_dict()
+    data["stages"] = [dict(stage) for stage in data["stages"]]
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise BadInput(f"--set {setting}: must be KEY=VALUE, for example batch_size=64")
+        for table, name in _places(data, key):
+            table[name] = toml_value(text)
+    if seed is not None:
+        data["seed"] = seed
+    changed = recipe_from_mapping(data, "--set")
+    return changed if steps is None else _scaled(changed, steps)
+
+
+def toml_value(text: str) -> Any:
+    """``text`` as a TOML value, or itself where it is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _places(data: dict[str, Any], key: str) -> list[tuple[dict[str, Any], str]]:
+    """Tables and names that a dotted key of ``--set`` means."""
+    head, *rest = key.split(".")
+    if head in ("source", "model") and rest:
+        data[head] = table = dict(data[head])
+        for part in rest[:-1]:
+            table[part] = table = dict(table.get(part, {}))
+        return [(table, rest[-1])]
+    if head == "stage" and rest:
+        stages = data["stages"]
+        if len(rest) == 1:
+            return [(stage, rest[0]) for stage in stages]
+        if rest[0].isdecimal() and 1 <= int(rest[0]) <= len(stages) and len(rest) == 2:
+            return [(stages[int(rest[0]) - 1], rest[1])]
+        raise BadInput(f"--set {key}: there is no such stage: use stage.1 to stage.{len(stages)}, or stage.{rest[-1]}")
+    return [(data, key)]
+
+
+def _scaled(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe over ``steps`` steps in all, every stage and warm-up in proportion and at least one step long."""
+    if steps < len(recipe.stages):
+        raise BadInput(f"--steps {steps}: the recipe has {len(recipe.stages)} stages, which need a step each")
+    factor, left, stages = steps / recipe.total_steps, steps, []
+    for place, stage in enumerate(recipe.stages, start=1):
+        behind = len(recipe.stages) - place
+        count = min(max(1, round(stage.steps * factor)), left - behind) if behind else left
+        left -= count
+        stages.append(dataclasses.replace(stage, steps=count, warmup=round(stage.warmup * count / stage.steps)))
+    return dataclasses.replace(recipe, stages=tuple(stages))
 
 
 def recipe_from_mapping(data: Mapping[str, Any], where: str) -> Recipe:
