@@ -18,6 +18,7 @@ from trm_harness.errors import BadInput
 from trm_task_arc import encoding, transforms
 
 if TYPE_CHECKING:
+    from trm_harness.types import Puzzle
     from trm_task_arc.task import ArcTask, Example
 
 DEFAULTS: Mapping[str, Any] = {
@@ -25,10 +26,18 @@ DEFAULTS: Mapping[str, Any] = {
     "evaluation_share": 0.5,
     "augment": True,
     "training_tests": True,
+    "hold_out": 0,
+    "views": 0,
 }
 """``sides``: canvas sides to train on, ascending; tasks that need a larger one are left out. ``evaluation_share``:
 share of draws from the evaluation tasks' demonstrations. ``training_tests``: train on the training tasks' test pairs
-too."""
+too, but for ``hold_out`` tasks of the training split: theirs are for validation. ``views``: 0 for a fresh random view
+each time; else so many fixed ones a task besides the plain one (the published 1,000), each an identity of its own for a
+table with a row per name. They are those that ``eval --augment`` asks for first at the training's seed.
+"""
+
+BLANK = "<blank>"
+"""Row 0 of a table of names."""
 
 
 class ArcTraining:
@@ -45,15 +54,54 @@ class ArcTraining:
         if encoding.get("canvas", "full") == "full" and self.options["sides"] != [30]:
             raise BadInput('ARC training: sides other than 30 need the model\'s encoding to say canvas = "fit"')
         shares = {"training": 1 - self.options["evaluation_share"], "evaluation": self.options["evaluation_share"]}
+        self._held_out = self._hold_out(task)
+        self._views: dict[str, list[str]] = {}
         self._pools: dict[str, dict[str, dict[str, list[Example]]]] = {}
         for name in shares:
             if shares[name] > 0:
                 tests = self.options["training_tests"]
-                self._pools[name] = self._by_bucket([e for e in task.examples(name) if tests or not e.held_out])
+                kept = [e for e in task.examples(name) if not e.held_out or (tests and e.task not in self._held_out)]
+                self._pools[name] = self._by_bucket(kept)
         self.shares = {name: shares[name] / sum(shares[n] for n in self._pools) for name in self._pools}
         self.buckets = self._bucket_shares()
-        self.identities = tuple(sorted({t for pool in self._pools.values() for b in pool.values() for t in b}))
+        self.identities = self._identities()
         self.declaration = self._declare(task)
+
+    def validation(self) -> tuple[str, Sequence[Puzzle]]:
+        """Test inputs of the training tasks held out; their demonstrations are trained on, as evaluation's are."""
+        if not self._held_out:
+            raise BadInput("ARC training holds nothing out to validate on: set source.hold_out (say, 40) in the recipe")
+        puzzles = [puzzle for puzzle in self._task.puzzles("training") if puzzle.group in self._held_out]
+        return f"test inputs of {len(self._held_out)} held-out training tasks", puzzles
+
+    def _hold_out(self, task: ArcTask) -> frozenset[str]:
+        """The training tasks whose names hash lowest, of those that fit the canvases: the same for everybody."""
+        self._task, count = task, int(self.options["hold_out"])
+        fitting = [t for bucket in self._by_bucket(task.examples("training")).values() for t in bucket] if count else []
+        if count < 0 or count > len(fitting):
+            raise BadInput(f"ARC training: hold_out is {count}: use 0 to {len(fitting)}")
+        return frozenset(sorted(fitting, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
+
+    def _identities(self) -> tuple[str, ...]:
+        """Names in the order of the table's rows: tasks, or with fixed views the blank and every view of every task."""
+        tasks = sorted({t for pool in self._pools.values() for bucket in pool.values() for t in bucket})
+        if not self.options["views"]:
+            return tuple(tasks)
+        return (BLANK, *(transforms.identity_of(task, view) for task in tasks for view in self._views_of(task)))
+
+    def _views_of(self, task: str) -> list[str]:
+        if task not in self._views:
+            self._views[task] = transforms.sample(task, int(self.options["views"]) + 1, self.seed)
+        return self._views[task]
+
+    def _view(self, random: np.random.Generator, task: str) -> str:
+        """A random view of a task, of its fixed ones if it has them."""
+        if not self.options["augment"]:
+            return ""
+        if not self.options["views"]:
+            return transforms.random_view(random)
+        views = self._views_of(task)
+        return views[random.integers(len(views))]
 
     def draw(self, bucket: str, index: int, size: int) -> TrainingRows:
         """``size`` examples on canvases of side ``bucket``."""
@@ -70,7 +118,7 @@ class ArcTraining:
         pool = list(pools.values())[random.choice(len(pools), p=shares / shares.sum())]
         examples = list(pool.values())[random.integers(len(pool))]
         example = examples[random.integers(len(examples))]
-        view = transforms.random_view(random) if self.options["augment"] else ""
+        view = self._view(random, example.task)
         question, answer = (transforms.apply(grid, view) for grid in (example.input, example.output))
         # Translation teaches that place does not matter; a share stays where evaluation will look.
         moved = self.options["augment"] and random.random() < 0.5
@@ -109,6 +157,8 @@ class ArcTraining:
         for split in self._pools:
             found = task.tasks(split)
             what = f"{used[split]}, {self._count(split)} of {len(found.tasks)} tasks"
+            if split == "training" and self._held_out and tests:
+                what += f", without the test pairs of {len(self._held_out)}"
             where = {"task": task.spec.id, "split": split, "use": used[split]}
             name = f"{found.name} {split} ({what})"
             data.append({"name": name, "version": found.version, "sha256": found.sha256, **where})

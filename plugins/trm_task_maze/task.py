@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -116,12 +116,18 @@ class MazeTask:
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> MazeTraining:
         """Endless training batches; ``options`` as in :data:`trm_task_maze.training.DEFAULTS`."""
         chosen = checked_options(self.spec.id, options)
-        pool, notes = self._pool(bool(chosen["hold_out"]))
+        hold_out = bool(chosen["hold_out"])
+        pool, notes = self._pool(hold_out)
         count = len(pool) if chosen["puzzles"] is None else int(chosen["puzzles"])
         if not 1 <= count <= len(pool):
             raise BadInput(f"{self.spec.id} cannot train on {count} mazes: use 1 to {len(pool)}")
         used = pool if count == len(pool) else pool[:count]
-        return MazeTraining(used, self.source("train"), seed, chosen["augment"], notes)
+        held_out = self._held_out(hold_out)
+        return MazeTraining(used, self.source("train"), seed, chosen["augment"], notes, held_out)
+
+    def _held_out(self, hold_out: bool) -> Callable[[], Sequence[Puzzle]] | None:
+        """Mazes to validate on, made when asked for; ``None`` where training draws from them."""
+        return lambda: self.puzzles("validation")
 
     def _pool(self, hold_out: bool) -> tuple[Sequence[Puzzle], str]:
         """Mazes to train on and what to say of them; validation is apart from train unless a kind says otherwise."""
@@ -212,6 +218,9 @@ class HardMaze(MazeTask):
         train = self.puzzles("train")
         chosen = sorted(train, key=lambda puzzle: wall_hash(puzzle.input))[: len(train) // 10]
         return sorted(chosen, key=lambda puzzle: puzzle.id)
+
+    def _held_out(self, hold_out: bool) -> Callable[[], Sequence[Puzzle]] | None:
+        return super()._held_out(hold_out) if hold_out else None
 
     def _pool(self, hold_out: bool) -> tuple[Sequence[Puzzle], str]:
         if not hold_out:

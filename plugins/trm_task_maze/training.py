@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -55,8 +55,17 @@ class MazeTraining:
     buckets: Mapping[str, float] = {BUCKET: 1.0}
     identities: tuple[str, ...] = ("",)
 
-    def __init__(self, puzzles: Sequence[Puzzle], source: DataSource, seed: int, augment: str, notes: str = "") -> None:
-        self._puzzles, self._seed, self._augment = puzzles, seed, augment
+    def __init__(
+        self,
+        puzzles: Sequence[Puzzle],
+        source: DataSource,
+        seed: int,
+        augment: str,
+        notes: str = "",
+        held_out: Callable[[], Sequence[Puzzle]] | None = None,
+    ) -> None:
+        """``held_out`` makes the mazes that no draw shows; ``None`` if all there are may be drawn."""
+        self._puzzles, self._seed, self._augment, self._held_out = puzzles, seed, augment, held_out
         self._relabelled = lru_cache(_SOLVED)(self._relabel)
         use = {
             "name": f"{source.name} train",
@@ -70,6 +79,14 @@ class MazeTraining:
             "transduction": "inductive",
             "demonstrations": "inductive",
         }
+
+    def validation(self) -> tuple[str, Sequence[Puzzle]]:
+        """The split ``validation``. ``BadInput`` if these draws show it."""
+        if self._held_out is None:
+            raise BadInput(
+                "the validation mazes are among the training mazes: set source.hold_out = true in the recipe"
+            )
+        return "validation", self._held_out()
 
     def draw(self, bucket: str, index: int, size: int) -> TrainingRows:
         """Batch ``index`` of ``size`` examples; ``bucket`` is always ``"all"``."""

@@ -135,6 +135,8 @@ class _Sitting:
                 if asked or over:
                     why = "interrupted" if asked else "out of time"
                     break
+            if self.validate and why != "interrupted" and self._checked != learner.step:
+                self._validate(sinks)
         return self._finish(why)
 
     def _resume(self) -> None:
