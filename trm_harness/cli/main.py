@@ -20,7 +20,7 @@ VERBS = {
     "tasks": ("trm_harness.cli.tasks:command", "The puzzles: list, show, sample, pull, overlap."),
     "models": ("trm_harness.cli.models:command", "The architectures and solvers: list, show."),
     "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, pull, verify, path."),
-    "runs": ("trm_harness.cli.runs:command", "Records of finished and unfinished runs: list, show, score, path."),
+    "runs": ("trm_harness.cli.runs:command", "Runs and their records: list, show, score, diff, watch, plot, path."),
     "leaderboard": ("trm_harness.cli.leaderboard:command", "Our records beside the scores others published."),
     "plugins": ("trm_harness.cli.plugins:command", "Installed plugins and their health: list, show."),
     "doctor": ("trm_harness.cli.doctor:command", "Check this installation."),

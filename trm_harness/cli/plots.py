@@ -36,10 +36,10 @@ def draw(run: Mapping[str, Any], file: Path) -> None:
     figure.suptitle(f"{report.model_name(run)} on {run['task']['id']}: {report.headline(run)}")
     for place, panel in enumerate(panels, start=1):
         panel(run, figure.add_subplot(rows, columns, place))
-    _save(figure, file)
+    save(figure, file)
 
 
-def _save(figure: Any, file: Path) -> None:
+def save(figure: Any, file: Path) -> None:
     """Write the picture under its name in one move."""
     temporary = file.with_name(f".{file.name}.tmp")
     try:

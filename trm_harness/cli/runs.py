@@ -26,26 +26,33 @@ run_argument = click.argument("run")
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Records of finished and unfinished runs: list, show, score, diff, watch, path.
+    """Records of finished and unfinished runs: list, show, score, diff, watch, plot, path.
 
     RUN is a run's folder, its id under ./runs, or "last".
     """
 
 
 @command.command("list")
+@click.option("--training", is_flag=True, help="The training runs instead of the evaluations.")
 @json_option
-def list_runs(as_json: bool) -> None:
+def list_runs(training: bool, as_json: bool) -> None:
     """List the runs under ./runs, newest first."""
+    if training:
+        from trm_harness.cli.curves import list_training
+
+        return list_training(RUNS, as_json)
     runs = sorted(_headers(), key=lambda run: (run["started"], run["id"]), reverse=True)
     if as_json:
-        echo_json([{key: run[key] for key in run if key not in ("scores", "depth_curve", "halting")} for run in runs])
-        return
+        return echo_json(
+            [{key: run[key] for key in run if key not in ("scores", "depth_curve", "halting")} for run in runs]
+        )
     rows = [
         (run["id"], run["status"], run["task"]["id"], report.model_name(run), report.headline(run), run["started"])
         for run in runs
     ]
     headers = ("RUN", "STATUS", "TASK", "MODEL", "HEADLINE", "STARTED")
     click.echo(table(rows, headers) if rows else f"no runs in ./{RUNS}")
+    return None
 
 
 @command.command("show")
@@ -154,6 +161,24 @@ def watch_run(run: str, puzzle: str | None, speed: float, save: Path | None) -> 
     run_watch(find_run(run), puzzle, speed, save, task_of)
 
 
+@command.command("plot")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Picture to write: .png, .svg or .pdf.  [default: curves.png in the first run's folder]",
+)
+def plot_runs(runs: tuple[str, ...], out: Path | None) -> None:
+    """Draw the curves of training runs: loss and accuracy against steps, several runs in one picture.
+
+    RUN is the folder that `train --out` named, or its name under ./runs.
+    """
+    from trm_harness.cli.curves import draw
+
+    click.echo(f"wrote {draw([training_folder(run) for run in runs], out)}")
+
+
 @command.command("path")
 @run_argument
 def path_run(run: str) -> None:
@@ -179,6 +204,14 @@ def find_run(name: str) -> Path:
         raise BadInput(f"{name} holds no {RECORD}: it is not a run")
     hint = near(name, [run["folder"] for run in _headers()]) or ": `trm-harness runs list` shows those under ./runs"
     raise UnknownName(f"unknown run {name!r}{hint}")
+
+
+def training_folder(name: str) -> Path:
+    """The folder of a training run given by path or by its name under ./runs."""
+    for folder in (Path(name), RUNS / name):
+        if folder.is_dir():
+            return folder
+    raise BadInput(f"training run {name} does not exist: give its folder (`trm-harness runs list --training`)")
 
 
 def task_of(folder: Path) -> Task:

@@ -104,6 +104,7 @@ def _resumed(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Job, Path,
     """A run to go on with: its own job, with what this sitting may choose anew."""
     import dataclasses
 
+    from trm_harness.cli.runs import training_folder
     from trm_harness.train.recipe import with_settings
     from trm_harness.train.session import resumed_job
 
@@ -112,19 +113,11 @@ def _resumed(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Job, Path,
     if given - KEPT_ON_RESUME - {"dry_run"}:
         extra = ", ".join(sorted(given - KEPT_ON_RESUME))
         raise click.UsageError(f"--resume takes task, model and recipe from the run: leave out {extra}")
-    out = _folder(choices["resumed"])
+    out = training_folder(choices["resumed"])
     job = resumed_job(out)
     changed = {name: choices[name] for name in ("device", "threads") if name in given}
     job = dataclasses.replace(job, recipe=with_settings(job.recipe, choices["settings"], choices["steps"]), **changed)
     return job, out, True
-
-
-def _folder(name: str) -> Path:
-    """A training run's folder, by path or by its name under ./runs."""
-    for folder in (Path(name), Path("runs") / name):
-        if folder.is_dir():
-            return folder
-    raise BadInput(f"training run {name} does not exist: give its folder")
 
 
 def _settings(choices: Mapping[str, Any], job: Job) -> Settings:

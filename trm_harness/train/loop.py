@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,14 +13,14 @@ from typing import Any
 import torch
 
 from trm_harness.environment import peak_memory
-from trm_harness.errors import BadInput, CheckFailed
+from trm_harness.errors import CheckFailed
 from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.train.checkpoint import load_checkpoint, save_checkpoint
 from trm_harness.train.data import batches
 from trm_harness.train.learner import Learner
+from trm_harness.train.log import METRICS, forget_lost_steps
 from trm_harness.train.sinks import Sink, open_sinks
 
-METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 WEIGHTS = "weights.safetensors"
 BEST = "weights-best.safetensors"
@@ -309,29 +308,3 @@ def write_weights(learner: Learner, out: Path, name: str, choice: str) -> None:
     learner.model.save(out / f"{name}-raw.safetensors", card="", training=declared)
     with averaged(learner):
         learner.model.save(out / f"{name}.safetensors", card="", training=declared)
-
-
-def forget_lost_steps(log: Path, step: int) -> None:
-    """Cut a log down to the steps up to ``step``: those after the checkpoint are about to be taken again."""
-    if not log.exists():
-        return
-    kept = [line for line in _whole_lines(log) if json.loads(line)["step"] <= step]
-    temporary = log.with_name(f"{log.name}.tmp")
-    temporary.write_text("".join(kept), "utf-8")
-    temporary.replace(log)
-
-
-def read_metrics(out: Path) -> list[dict[str, Any]]:
-    """Rows of a run's log, a torn last line left out. ``BadInput`` if there is none or it is damaged."""
-    log = out / METRICS
-    try:
-        return [json.loads(line) for line in _whole_lines(log)]
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadInput(
-            f"{log}: cannot be read as a training log ({error}): give the folder of a training run"
-        ) from None
-
-
-def _whole_lines(log: Path) -> Iterator[str]:
-    with log.open(encoding="utf-8") as file:
-        yield from (line for line in file if line.endswith("\n"))

@@ -19,7 +19,8 @@ from trm_harness.paths import zoo
 from trm_harness.record import write_text
 from trm_harness.registry import default, import_target
 from trm_harness.specs import ModelSpec, TaskSpec
-from trm_harness.train.loop import CHECKPOINTS, METRICS, Settings, Watch
+from trm_harness.train.log import METRICS
+from trm_harness.train.loop import CHECKPOINTS, Settings, Watch
 from trm_harness.train.recipe import Recipe, read_recipe, recipe_from_mapping
 from trm_harness.train.validate import Validator, validator
 
