@@ -1,0 +1,30 @@
+"""The zoo: cards of trained weights. Find them, check them, and hand out weights whose sha256 is the card's.
+
+A card is ``<folder>/<architecture.tag>/card.toml``; ``zoo/README.md`` documents its keys. Reading cards imports
+neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+from trm_harness.zoo.cards import Card, Expected, Size, Source, Training, TrainingData, best, cards, find, named, read_card
+from trm_harness.zoo.files import pull, safetensors_metadata, weights_path
+from trm_harness.zoo.verify import Check, verify
+
+__all__ = [
+    "Card",
+    "Check",
+    "Expected",
+    "Size",
+    "Source",
+    "Training",
+    "TrainingData",
+    "best",
+    "cards",
+    "find",
+    "named",
+    "pull",
+    "read_card",
+    "safetensors_metadata",
+    "verify",
+    "weights_path",
+]

@@ -1,0 +1,57 @@
+"""Whether a card's weights are what the card says, as far as their file tells: nothing is loaded or run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from trm_harness.errors import BadInput
+from trm_harness.zoo.cards import Card
+from trm_harness.zoo.files import safetensors_metadata, weights_path
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that ``verify`` looked at."""
+
+    what: str
+    passed: bool
+    detail: str
+
+
+def verify(card: Card) -> list[Check]:
+    """Hash of the weights, form of the safetensors file, and whether its metadata tells the same as the card."""
+    try:
+        path = weights_path(card)
+    except BadInput as error:
+        return [Check("sha256", False, str(error))]
+    checks = [Check("sha256", True, f"{path.name} is {card.sha256[:12]}...")]
+    try:
+        metadata = safetensors_metadata(path)
+    except BadInput as error:
+        return [*checks, Check("safetensors", False, str(error))]
+    checks += [Check("safetensors", True, "header and data fit the file"), *_metadata_checks(card, metadata)]
+    if card.golden:
+        checks.append(Check("golden", (card.folder / card.golden).is_file(), f"{card.golden} beside the card"))
+    return checks
+
+
+def _metadata_checks(card: Card, metadata: Mapping[str, str]) -> Iterator[Check]:
+    """Card name, architecture and configuration as the weights file tells them."""
+    name, architecture = metadata.get("card", ""), metadata.get("architecture", "")
+    yield Check("card", name == card.name, f"the file says {name!r}, the card is {card.name!r}")
+    # A file may name the model family ("trm") whose variants ("trm-7m") differ in configuration only.
+    same = architecture == card.architecture or (architecture and card.architecture.startswith(f"{architecture}-"))
+    yield Check("architecture", bool(same), f"the file says {architecture!r}, the card {card.architecture!r}")
+    try:
+        config = json.loads(metadata.get("config", "null"))
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        yield Check("config", False, "the file has no configuration in its metadata")
+        return
+    # The file may know more settings (vocabulary, length) than a card repeats.
+    wrong = [key for key, value in card.config.items() if key not in config or config[key] != value]
+    told = ", ".join(f"{key} = {config.get(key)!r}, the card says {card.config[key]!r}" for key in wrong)
+    yield Check("config", not wrong, f"the file has {told}" if wrong else f"{len(card.config)} settings agree")
