@@ -53,6 +53,7 @@ MAY_IMPORT = {
     # The rooms that do the work.
     "evaluate": "types specs contracts augment journal vote scoring stats record environment",
     "zoo": "types specs contracts hookspecs plugins registry record fingerprint hub",
+    "launch": "types specs contracts plugins registry record fingerprint hub contamination environment evaluate zoo",
     "leaderboard": "record stats",
     "nn": "types specs contracts fingerprint environment",
     # Validation is the evaluator's own answering, so that `eval` finds the number that training reported.

@@ -216,9 +216,9 @@ def training_folder(name: str) -> Path:
 
 def task_of(folder: Path) -> Task:
     """The task that a run was made with, reading the data it read."""
-    from trm_harness.cli.eval import stored_launch
     from trm_harness.cli.tasks import load_task
     from trm_harness.evaluate.stored import StoredPlan
+    from trm_harness.launch import stored_launch
     from trm_harness.registry import default
 
     stored = StoredPlan.load(folder)

@@ -117,7 +117,7 @@ def overlap_tasks(first: str, second: str, as_json: bool) -> None:
 
     Example: trm-harness tasks overlap arc1:evaluation arc2:training
     """
-    from trm_harness.cli.guard import run_overlap
+    from trm_harness.cli.overlap import run_overlap
 
     run_overlap(first, second, as_json)
 

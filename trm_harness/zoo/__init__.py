@@ -6,7 +6,19 @@ neither numpy nor torch.
 
 from __future__ import annotations
 
-from trm_harness.zoo.cards import Card, Expected, Size, Source, Training, TrainingData, best, cards, find, named, read_card
+from trm_harness.zoo.cards import (
+    Card,
+    Expected,
+    Size,
+    Source,
+    Training,
+    TrainingData,
+    best,
+    cards,
+    find,
+    named,
+    read_card,
+)
 from trm_harness.zoo.files import pull, safetensors_metadata, weights_path
 from trm_harness.zoo.verify import Check, verify
 

@@ -1,0 +1,182 @@
+"""What a user asks for, checked and resolved: names to specs and cards, ``auto`` to a device, text to settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trm_harness.contracts import Task
+from trm_harness.environment import resolve_device
+from trm_harness.errors import BadInput, UnknownName
+from trm_harness.evaluate import InferencePlan
+from trm_harness.plugins import near
+from trm_harness.registry import Registry, default
+from trm_harness.specs import ModelSpec
+from trm_harness.zoo import Card, cards, find
+
+RUNS = Path("runs")
+TORCHLESS = ("solver", "trivial", "llm")
+OF_THE_PLAN = ("limit", "seed", "augment", "attempts", "steps", "halt", "restarts", "noise", "select", "batch_size")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Every choice of ``trm-harness eval``, under the names of its options; the defaults are the command's."""
+
+    task: str
+    model: str
+    split: str | None = None
+    limit: int | None = None
+    puzzles: tuple[str, ...] = ()
+    augment: int = 1
+    restarts: int = 1
+    noise: float = 0.0
+    select: str = "mode"
+    attempts: int | None = None
+    steps: int | None = None
+    halt: str = "full"
+    seed: int = 0
+    weights: Path | None = None
+    untrained: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+    data: Path | None = None
+    allow_contaminated: bool = False
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything that makes the same task and model again; lies in a run's ``plan.json``."""
+
+    task: str
+    model: str
+    card: str = ""
+    weights: str = ""
+    data: str = ""
+    untrained: bool = False
+    device: str = "cpu"
+    dtype: str = "float32"
+    seed: int = 0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stored_launch(data: Mapping[str, Any], folder: Path) -> Launch:
+    """The launch that a plan holds; ``BadInput`` for a run that another program began."""
+    try:
+        return Launch(**data)
+    except TypeError:
+        raise BadInput(f"{folder} was not begun by `trm-harness eval`: resume it where it was begun") from None
+
+
+def task_of(name: str, data: Path | None = None, registry: Registry | None = None) -> Task:
+    """The task object of ``name``, reading ``data`` instead of the bundled puzzles where given."""
+    registry = registry or default()
+    return registry.tasks.resolve(name)(registry.tasks.spec(name), data)
+
+
+def plan_of(task: Task, choices: Choices) -> InferencePlan:
+    """The choices that concern inference."""
+    return InferencePlan(
+        split=choices.split or task.spec.default_split,
+        puzzles=choices.puzzles,
+        **{name: getattr(choices, name) for name in OF_THE_PLAN},
+    )
+
+
+def launch_of(task: Task, choices: Choices) -> Launch:
+    """The choices that concern task and model, resolved; ``BadInput`` if they do not go together."""
+    weights, untrained = choices.weights, choices.untrained
+    if weights and untrained:
+        raise BadInput("--weights and --untrained exclude each other")
+    spec, card = _spec_and_card(choices.model, task.spec.id, search=not (weights or untrained))
+    if spec.needs_weights and not (weights or untrained or card):
+        raise BadInput(_no_weights(spec, task.spec.id))
+    if weights and not weights.is_file():
+        raise BadInput(f"weights file {weights} does not exist: check --weights")
+    device = resolve_device(choices.device, uses_torch=spec.family not in TORCHLESS)
+    dtype = choices.dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    return Launch(
+        task=task.spec.id,
+        model=spec.id,
+        card=card.name if card else "",
+        weights=str(weights or ""),
+        data=str(choices.data or ""),
+        untrained=untrained,
+        device=device,
+        dtype=dtype,
+        seed=choices.seed,
+        settings=_known_settings(spec, choices.settings),
+    )
+
+
+def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """``key=value`` pairs of ``--set``, values as JSON where they are JSON."""
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise BadInput(f"--set {pair}: use KEY=VALUE")
+        try:
+            settings[key] = json.loads(value)
+        except ValueError:
+            settings[key] = value
+    return settings
+
+
+def new_folder(task: str, model: str) -> Path:
+    """``runs/<id>``, the id made of the time, the task and the model."""
+    from datetime import datetime
+
+    stem = f"{datetime.now():%Y%m%d-%H%M%S}-{task}-{model}".replace("/", "-")
+    names = (stem if number == 1 else f"{stem}-{number}" for number in range(1, 1000))
+    return next(RUNS / name for name in names if not (RUNS / name).exists())
+
+
+def _spec_and_card(name: str, task: str, search: bool) -> tuple[ModelSpec, Card | None]:
+    """The architecture behind a model's or card's name, and its card for the task if weights are to be searched."""
+    from fnmatch import fnmatchcase
+
+    registry = default()
+    card = find(name, task, registry) if search else cards(registry).get(name)
+    if card is None and name not in registry.models.names() and "." in name:
+        architecture = name.rpartition(".")[0]
+        if architecture in registry.models.names():
+            raise UnknownName(f"unknown card {name!r}: `trm-harness zoo list '{architecture}.*'` shows those there are")
+    spec = registry.models.spec(card.architecture if card else name)
+    if not any(fnmatchcase(task, pattern) for pattern in spec.tasks):
+        raise BadInput(f"model {spec.id} answers {', '.join(spec.tasks)} only, not task {task}")
+    if search and card and card.task != task:
+        raise BadInput(f"card {card.name} holds weights for task {card.task}, not {task}: --weights FILE runs any file")
+    return spec, card if search else None
+
+
+def _no_weights(spec: ModelSpec, task: str) -> str:
+    """The ways on where the zoo has nothing."""
+    return (
+        f"model {spec.id} has no weights for task {task}: fetch some with `trm-harness zoo pull`, make some with "
+        f"`trm-harness train --task {task} --model {spec.id}`, name a file with --weights FILE, "
+        "or see it run without any by --untrained"
+    )
+
+
+def _known_settings(spec: ModelSpec, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings; ``BadInput`` for keys the model does not have."""
+    for key in settings:
+        if key not in spec.config:
+            known = near(key, spec.config) or f": it has {', '.join(spec.config) or 'none'}"
+            # Without the value: somebody may have tried to set a key.
+            raise BadInput(f"--set {key}=...: model {spec.id} has no setting {key!r}{known}")
+    return dict(settings)
+
+
+def as_mapping(launch: Launch) -> dict[str, Any]:
+    """The launch as it goes into ``plan.json``."""
+    return dataclasses.asdict(launch)

@@ -1,0 +1,175 @@
+"""Weights found and checked, models made, and the setting of a run's record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_harness.contracts import Model, ModelRequest, Task
+from trm_harness.environment import public_command
+from trm_harness.errors import BadInput, HarnessError, PluginError
+from trm_harness.evaluate import InferencePlan, Setting, check_folder, select
+from trm_harness.evaluate.stored import StoredPlan
+from trm_harness.fingerprint import file_sha256
+from trm_harness.hub import cache_only
+from trm_harness.launch.choices import (
+    Choices,
+    Launch,
+    as_mapping,
+    launch_of,
+    new_folder,
+    plan_of,
+    stored_launch,
+    task_of,
+)
+from trm_harness.launch.guard import guard
+from trm_harness.registry import default
+from trm_harness.zoo import Card, cards, named, safetensors_metadata, weights_path
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Everything that the evaluator takes; nothing has been written yet."""
+
+    task: Task
+    model: Model
+    plan: InferencePlan
+    out: Path
+    setting: Setting
+
+
+def prepare(choices: Choices, out: Path | None = None, command: str | None = None) -> Start:
+    """A new run, checked in full before anything is written. ``command`` is what its record says began it."""
+    task = task_of(choices.task, choices.data)
+    plan = plan_of(task, choices)
+    plan.check(task)
+    select(task, plan)
+    launch = launch_of(task, choices)
+    out = out or new_folder(launch.task, launch.card or launch.model)
+    check_folder(out)
+    card, weights = weights_of(launch)
+    contamination = guard(task, plan, launch, declared(card, weights), choices.allow_contaminated)
+    model, setting = load(launch, task, plan, card, weights)
+    own = _has_own_data(launch, task, plan.split)
+    said = public_command(["trm-harness", *sys.argv[1:]]) if command is None else command
+    setting = dataclasses.replace(setting, contamination=contamination, own_data=own, command=said)
+    return Start(task, model, plan, out, setting)
+
+
+def again(folder: Path) -> tuple[Task, Model]:
+    """Task and model of an interrupted run, from its own ``plan.json``."""
+    stored = StoredPlan.load(folder)
+    launch = stored_launch(stored.launch, folder)
+    task = task_of(launch.task, Path(launch.data) if launch.data else None)
+    return task, load(launch, task, stored.plan, *weights_of(launch))[0]
+
+
+def load(
+    launch: Launch, task: Task, plan: InferencePlan, card: Card | None, weights: Path | None
+) -> tuple[Model, Setting]:
+    """The loaded model and what its record says of it. ``PluginError`` if its plugin fails to make it."""
+    registry = default()
+    spec = registry.models.spec(launch.model)
+    spec = dataclasses.replace(spec, config={**spec.config, **launch.settings})
+    request = ModelRequest(
+        spec=spec,
+        task=task.spec,
+        weights=weights,
+        card=declared(card, weights),
+        device=launch.device,
+        dtype=launch.dtype,
+        seed=launch.seed,
+        identities=_identities(task, plan) if launch.untrained else (),
+    )
+    try:
+        model = registry.models.resolve(launch.model)(request)
+    except HarnessError:
+        raise
+    except Exception as error:
+        owner = registry.models.owner(launch.model)
+        raise PluginError(f"model {spec.id} of {owner} cannot be made: {type(error).__name__}: {error}") from error
+    if weights:
+        _check_settings(launch, model)
+    owners = (registry.tasks.owner(launch.task), registry.models.owner(launch.model))
+    return model, Setting(
+        device=launch.device,
+        dtype=launch.dtype,
+        card_name=card.name if card else "",
+        card=request.card,
+        untrained=launch.untrained,
+        launch=as_mapping(launch),
+        distributions=tuple(owner.distribution for owner in owners),
+        notes=tuple(_notes(card, task)),
+    )
+
+
+def weights_of(launch: Launch) -> tuple[Card | None, Path | None]:
+    """Card and weights file, its content checked. A file of the user's own is looked up among the cards by hash."""
+    if launch.card:
+        card = named(launch.card)
+        return card, weights_path(card)
+    if not launch.weights:
+        return None, None
+    path = Path(launch.weights)
+    safetensors_metadata(path)
+    sha256 = file_sha256(path)
+    return next((card for card in cards(default()).values() if card.sha256 == sha256), None), path
+
+
+def declared(card: Card | None, weights: Path | None) -> Mapping[str, Any]:
+    """The card as a mapping; without one, what the weights file itself says of its training, if it does."""
+    if card or not weights:
+        return card.mapping() if card else {}
+    text = safetensors_metadata(weights).get("training", "{}")
+    try:
+        training = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{weights.name}: its training declaration is damaged ({error}): get the file again") from error
+    return {"name": weights.name, "training": training} if training else {}
+
+
+def _check_settings(launch: Launch, model: Model) -> None:
+    """``BadInput`` for a setting that the weights overrule: the record's command would claim what was not run."""
+    config = model.facts().config
+    for key, value in launch.settings.items():
+        if config.get(key, value) != value:
+            made = f"its weights were made with {config[key]!r}, which no setting changes"
+            raise BadInput(f"--set {key} has no effect on {launch.model}: {made}; leave it out, or use --untrained")
+
+
+def _has_own_data(launch: Launch, task: Task, split: str) -> bool:
+    """Whether ``--data`` gave other puzzles than the task's published ones; so counts what cannot be compared here."""
+    if not launch.data:
+        return False
+    try:
+        with cache_only():
+            return task_of(launch.task, None).source(split).sha256 != task.source(split).sha256
+    except HarnessError:
+        return True
+
+
+def _notes(card: Card | None, task: Task) -> Iterator[str]:
+    """What a reader should know of a card's weights."""
+    if card is None:
+        return
+    if card.status != "trained":
+        yield f"card {card.name} is {card.status}: no score of it was measured with this harness"
+    if card.task != task.spec.id:
+        yield f"the weights are those of card {card.name}, trained for task {card.task}"
+    elif card.task_version != task.spec.version:
+        made, here = card.task_version, task.spec.version
+        yield f"card {card.name} was made with version {made} of task {card.task}, this is version {here}"
+
+
+def _identities(task: Task, plan: InferencePlan) -> tuple[str, ...]:
+    """Rows of an untrained puzzle table: the blank, then every puzzle of the split as it stands."""
+    if not task.spec.has_identities:
+        return ()
+    puzzles = task.puzzles(plan.split)
+    names = dict.fromkeys(task.encode(puzzle.without_answer(), "", {}).identity for puzzle in puzzles)
+    return ("<blank>", *names)
