@@ -15,6 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 _serial = itertools.count()
 
+# No test sees, or adds to, the cards of whoever runs it.
+os.environ["TRM_HARNESS_ZOO"] = str(ROOT / "tests" / "no-cards")
+
 
 @dataclass
 class Site:

@@ -54,6 +54,9 @@ MAY_IMPORT = {
     "evaluate": "types specs contracts augment journal vote scoring stats record environment",
     "zoo": "types specs contracts hookspecs plugins registry record fingerprint hub",
     "launch": "types specs contracts plugins registry record fingerprint hub contamination environment evaluate zoo",
+    "convert": "types specs contracts plugins registry record fingerprint environment hub zoo nn",
+    "trust": "types contracts journal record stats environment paths evaluate zoo launch",
+    "curate": "types specs registry record fingerprint environment paths evaluate zoo launch trust convert",
     "leaderboard": "record stats",
     "nn": "types specs contracts fingerprint environment",
     # Validation is the evaluator's own answering, so that `eval` finds the number that training reported.
@@ -64,7 +67,7 @@ MAY_IMPORT = {
 
 ANYTHING = ("cli", "__main__")
 PURE = ("types", "specs", "errors", "lazy", "augment", "compare", "fingerprint", "solvers", "stats", "scoring", "vote")
-TORCH = ("nn", "train", "testing", "cli", "environment")
+TORCH = ("nn", "train", "testing", "cli", "environment", "convert")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = ("__init__", "hookspecs", "specs", "errors", "plugins", "registry", "paths", "shipped", "__main__", "cli")
 LIGHT_PACKAGES = {"click", "pluggy"}

@@ -75,11 +75,11 @@ def test_path_checks_the_hash(zoo: Path, harness: Run) -> None:
 
 
 def test_verify_passes_and_fails(zoo: Path, harness: Run) -> None:
-    good = harness("zoo", "verify", "trm-toy.one", "trm-toy.two")
+    good = harness("zoo", "verify", "--quick", "trm-toy.one", "trm-toy.two")
     assert good.returncode == 0
     assert good.stdout.count("ok ") == 10
     make_card(zoo, "trm-toy.wrong", content=weights("trm-toy.wrong", config=CONFIG | {"layers": 9}))
-    bad = harness("zoo", "verify", "trm-toy.one", "trm-toy.wrong")
+    bad = harness("zoo", "verify", "--quick", "trm-toy.one", "trm-toy.wrong")
     assert bad.returncode == 1
     assert "FAILED  trm-toy.wrong  config: the file has layers = 9, the card says 2" in bad.stdout
     assert bad.stderr == "error: 1 of 2 cards do not match their weights: trm-toy.wrong\n"

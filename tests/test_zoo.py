@@ -234,8 +234,8 @@ def test_verify_compares_the_file_with_the_card(zoo: Path) -> None:
     assert failed(read(zoo, "trm-toy.family", content=family)) == []
     foreign = weights("trm-toy.other", architecture="hrm", config=CONFIG | {"layers": 3})
     assert failed(read(zoo, "trm-toy.foreign", content=foreign)) == ["card", "architecture", "config"]
-    assert failed(read(zoo, "trm-toy.golden", golden='"golden.npz"')) == ["golden"]
-    assert failed(read(zoo, "trm-toy.bare", content=save(TENSORS))) == ["card", "architecture", "config"]
+    assert failed(read(zoo, "trm-toy.nameless", content=weights(""))) == []
+    assert failed(read(zoo, "trm-toy.bare", content=save(TENSORS))) == ["architecture", "config"]
     assert failed(read(zoo, "trm-toy.text", content=b"no weights at all")) == ["safetensors"]
     card = read(zoo, "trm-toy.damaged")
     (card.folder / "weights.safetensors").write_bytes(b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from trm_harness.errors import BadInput
@@ -13,6 +14,18 @@ PACKAGE = Path(__file__).resolve().parent
 def zoo() -> Path:
     """Folder of the shipped zoo cards, ``<arch.tag>/card.toml`` each. Raises ``BadInput`` if it is missing."""
     return shipped("zoo")
+
+
+def own_zoo() -> Path:
+    """Folder of the user's own cards: ``$TRM_HARNESS_ZOO``, else one among the user's data. It need not exist."""
+    if os.environ.get("TRM_HARNESS_ZOO"):
+        return Path(os.environ["TRM_HARNESS_ZOO"]).expanduser()
+    return _user_folder("XDG_DATA_HOME", ".local/share") / "zoo"
+
+
+def cache() -> Path:
+    """Folder of what can be made again: ``$XDG_CACHE_HOME/trm-harness`` or the like. It need not exist."""
+    return _user_folder("XDG_CACHE_HOME", ".cache")
 
 
 def leaderboards() -> Path:
@@ -43,3 +56,8 @@ def shipped(name: str) -> Path:
     if not folder.is_dir():
         raise BadInput(f"the shipped folder {name!r} is missing at {folder}: reinstall trm-harness")
     return folder
+
+
+def _user_folder(variable: str, usual: str) -> Path:
+    """``trm-harness`` in the folder that ``variable`` names, else in ``usual`` under the home folder."""
+    return Path(os.environ.get(variable) or Path.home() / usual) / "trm-harness"

@@ -10,8 +10,9 @@ from trm_harness.specs import CardsSpec, ClaimsSpec
 
 @hookimpl
 def register_cards(register: Callable[[CardsSpec], None]) -> None:
-    """The zoo cards that ship with the package."""
+    """The zoo cards that ship with the package, and the user's own."""
     register(CardsSpec(id="zoo", target="trm_harness.paths:zoo"))
+    register(CardsSpec(id="own", target="trm_harness.paths:own_zoo"))
 
 
 @hookimpl

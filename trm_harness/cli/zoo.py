@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trm_harness.cli import zoo_make
 from trm_harness.cli.options import SuggestingGroup, echo_json, facts, json_option, table
 
 if TYPE_CHECKING:
-    from trm_harness.zoo import Card
+    from collections.abc import Iterator
+
+    from trm_harness.zoo import Card, Check
 
 
 @click.group(cls=SuggestingGroup, name="zoo")
@@ -82,28 +85,74 @@ def pull(name: str) -> None:
 
 @command.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--score", is_flag=True, help="Evaluate again, and compare with the claimed interval.")
+@click.option("--limit", type=click.IntRange(min=1), help="With --score: only the first so many groups, and say so.")
+@click.option("--quick", is_flag=True, help="Do not load the weights: leave golden outputs and records out.")
 @json_option
-def verify(names: tuple[str, ...], as_json: bool) -> None:
-    """Check weights against their cards: sha256, file layout, and card, architecture and configuration inside.
+def verify(names: tuple[str, ...], score: bool, limit: int | None, quick: bool, as_json: bool) -> None:
+    """Check weights against their cards: sha256, layout, metadata, golden outputs, and the record behind the score.
 
-    Without NAME every card is checked. Exit code 1 if anything differs.
+    Without NAME every card whose weights are here is checked. --score also answers the record's puzzles again.
+    Exit code 1 if anything differs.
     """
     from trm_harness.errors import CheckFailed
-    from trm_harness.registry import default
-    from trm_harness.zoo import cards, named
-    from trm_harness.zoo import verify as verify_card
+    from trm_harness.zoo import named
 
-    chosen = [named(name) for name in names] or list(cards(default()).values())
-    results = {card.name: verify_card(card) for card in chosen}
+    chosen = [named(name) for name in names] or _all_here()
+    results = {}
+    for card in chosen:
+        results[card.name] = []
+        for check in _checks(card, score, limit, quick):
+            results[card.name].append(check)
+            if not as_json:
+                click.echo(f"{'ok    ' if check.passed else 'FAILED'}  {card.name}  {check.what}: {check.detail}")
     if as_json:
         echo_json(results)
-    else:
-        for name, checks in results.items():
-            for check in checks:
-                click.echo(f"{'ok    ' if check.passed else 'FAILED'}  {name}  {check.what}: {check.detail}")
     failed = [name for name, checks in results.items() if not all(check.passed for check in checks)]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(results)} cards do not match their weights: {', '.join(failed)}")
+
+
+def _all_here() -> list[Card]:
+    """Every card whose weights are on this machine; the others are named on stderr."""
+    from trm_harness.registry import default
+    from trm_harness.zoo import cards, is_here
+
+    here, away = [], []
+    for card in cards(default()).values():
+        (here if is_here(card) else away).append(card)
+    if away:
+        click.echo(f"not fetched, not checked: {', '.join(card.name for card in away)}", err=True)
+    return here
+
+
+def _checks(card: Card, score: bool, limit: int | None, quick: bool) -> Iterator[Check]:
+    """The checks of one card, cheap ones first; nothing is loaded from a file that is not the card's."""
+    from trm_harness.cli.zoo_make import watching
+    from trm_harness.zoo import verify as verify_file
+
+    of_file = verify_file(card)
+    yield from of_file
+    if quick or not all(check.passed for check in of_file):
+        return
+    from trm_harness.trust import check_golden, check_record, check_score
+
+    if card.golden:
+        yield check_golden(card)
+    if card.expected:
+        of_record = check_record(card)
+        yield from of_record
+        if score and all(check.passed for check in of_record):
+            with watching() as watchers:
+                yield check_score(card, limit, watchers)
+    elif score:
+        from trm_harness.zoo import Check
+
+        yield Check("score", True, f"the card claims none: it is {card.status}")
+
+
+for verb in (zoo_make.add, zoo_make.claim, zoo_make.golden):
+    command.add_command(verb)
 
 
 def _row(card: Card, is_default: bool) -> list[Any]:

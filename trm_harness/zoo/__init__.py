@@ -19,7 +19,7 @@ from trm_harness.zoo.cards import (
     named,
     read_card,
 )
-from trm_harness.zoo.files import pull, safetensors_metadata, weights_path
+from trm_harness.zoo.files import is_here, pull, safetensors_metadata, weights_path
 from trm_harness.zoo.verify import Check, verify
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "best",
     "cards",
     "find",
+    "is_here",
     "named",
     "pull",
     "read_card",

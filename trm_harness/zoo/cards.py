@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CARD_FILE = "card.toml"
 STATUSES = ("trained", "unverified")
 DEMONSTRATIONS = ("joint", "per-task", "inductive", "unknown")
+FORMATS = ("safetensors", "reference")
 USES = ("", "all pairs", "demonstrations only", "test answers")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -70,12 +71,17 @@ class Training:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights are: ``file`` beside the card, or ``filename`` of repository ``hub`` at commit ``revision``."""
+    """Where the weights are: ``file`` beside the card, or ``filename`` of repository ``hub`` at ``revision``.
+
+    ``format`` is ``safetensors`` (the default) or ``reference``: a checkpoint of the reference implementation, which
+    ``trm-harness zoo import`` converts.
+    """
 
     file: str = ""
     hub: str = ""
     revision: str = ""
     filename: str = ""
+    format: str = "safetensors"
 
 
 @dataclass(frozen=True)
@@ -220,25 +226,31 @@ def _complaints(card: Card) -> Iterator[tuple[str, str]]:
         yield "name", f"{card.name!r} is not architecture.tag with architecture {card.architecture!r}"
     if card.status not in STATUSES:
         yield "status", f"{card.status!r} is not one of {', '.join(STATUSES)}"
-    if not _SHA256.fullmatch(card.sha256):
-        yield "sha256", "must be the 64 lower-case hex digits of the weights file's sha256"
+    # Of somebody else's file that nobody here has held, the hash is not known; whoever fetches it says so and pins it.
+    unseen = card.status == "unverified" and card.source.hub and not card.sha256
+    if not unseen and not _SHA256.fullmatch(card.sha256):
+        yield "sha256", "must be the 64 lower-case hex digits of the weights file's sha256 (empty: unseen hub weights)"
     if card.golden and not _is_file_name(card.golden):
         yield "golden", f"{card.golden!r} must be the name of a file beside the card"
     if min(dataclasses.astuple(card.parameters)) < 0:
         yield "parameters", "cannot be negative"
-    yield from _source_complaints(card.source)
+    yield from _source_complaints(card.source, pinned=bool(card.sha256))
     yield from _training_complaints(card)
     yield from _expected_complaints(card)
 
 
-def _source_complaints(source: Source) -> Iterator[tuple[str, str]]:
+def _source_complaints(source: Source, pinned: bool) -> Iterator[tuple[str, str]]:
     hub = (source.hub, source.revision, source.filename)
+    if source.format not in FORMATS:
+        yield "source.format", f"{source.format!r} is not one of {', '.join(FORMATS)}"
     if bool(source.file) == any(hub):
         yield "source", "give either 'file' or all of 'hub', 'revision' and 'filename'"
     elif source.file and not _is_file_name(source.file):
         yield "source.file", f"{source.file!r} must be the name of a file beside the card"
-    elif not source.file and not (source.hub and source.filename and _COMMIT.fullmatch(source.revision)):
-        yield "source.revision", "a hub source needs 'hub', 'filename' and a 40-digit commit as 'revision'"
+    elif not source.file and not (source.hub and source.filename and source.revision):
+        yield "source", "a hub source needs 'hub', 'filename' and 'revision'"
+    elif not source.file and pinned and not _COMMIT.fullmatch(source.revision):
+        yield "source.revision", "a hub source whose sha256 is known needs a 40-digit commit as 'revision'"
 
 
 def _training_complaints(card: Card) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,15 @@ def weights_path(card: Card) -> Path:
     return path
 
 
+def is_here(card: Card) -> bool:
+    """Whether the card's weights lie on this machine, whatever their content."""
+    if card.source.file:
+        return True
+    from trm_harness.hub import HubFile
+
+    return HubFile(card.source.hub, card.source.filename, card.source.revision, "model").cached() is not None
+
+
 def pull(card: Card) -> Path:
     """Weights of ``card`` on this machine, downloaded from its hub repository if need be, their sha256 checked.
 
