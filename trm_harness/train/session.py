@@ -23,6 +23,7 @@ from trm_harness.train.log import METRICS
 from trm_harness.train.loop import CHECKPOINTS, Settings, Watch
 from trm_harness.train.recipe import Recipe, read_recipe, recipe_from_mapping
 from trm_harness.train.validate import Validator, validator
+from trm_harness.zoo import safetensors_metadata
 
 RECORD = "train.json"
 
@@ -71,6 +72,35 @@ class Parts:
     validator: Validator | None
 
 
+class Continued:
+    """A training source whose declaration also names what the weights that training starts from were trained on."""
+
+    def __init__(self, source: TrainingSource, weights: Path) -> None:
+        self._source = source
+        before = training_declaration(weights)
+        own = source.declaration
+        order = ("joint", "per-task", "unknown", "inductive")
+        said = [part.get("demonstrations", "unknown") for part in (before, own)]
+        self.declaration: Mapping[str, Any] = {
+            **own,
+            "data": [*before.get("data", ()), *own.get("data", ())],
+            "demonstrations": min(said, key=lambda one: order.index(one) if one in order else 2),
+            "notes": f"began from weights {file_sha256(weights)[:12]}",
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+
+def training_declaration(weights: Path) -> dict[str, Any]:
+    """What a weights file says it was trained on; empty where it says nothing. ``BadInput`` for a damaged one."""
+    try:
+        found = json.loads(safetensors_metadata(weights).get("training", "{}"))
+    except ValueError as error:
+        raise BadInput(f"{weights}: its training declaration is damaged ({error}): get the file again") from None
+    return found if isinstance(found, dict) else {}
+
+
 def build(job: Job) -> Parts:
     """Task, training source, model and validator of a job. ``BadInput`` for whatever does not go together."""
     registry, recipe = default(), job.recipe
@@ -97,6 +127,8 @@ def build(job: Job) -> Parts:
         identities=source.identities,
     )
     model = import_target(spec.trainable)(request)
+    if job.weights:
+        source = Continued(source, Path(job.weights))
     check = validator(task, source, recipe.validation_limit) if recipe.validate_every else None
     return Parts(task_spec, spec, source, model, check)
 
