@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugins.parity_models import Case, check_evaluation, check_names, check_training, fixture_config, found
+from tests.plugins.parity_models import (
+    Case,
+    check_evaluation,
+    check_learner,
+    check_names,
+    check_training,
+    fixture_config,
+    found,
+)
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest
 from trm_harness.specs import TaskSpec
@@ -56,3 +64,8 @@ def test_published_parameter_counts(name: str, symbols: int, cells: int, paramet
     models = registry.default().models
     task = TaskSpec("t", 1, "", "", "", vocab_size=symbols, seq_len=cells)
     assert models.resolve(name)(ModelRequest(models.spec(name), task)).facts().parameters.network == parameters
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_learner_takes_the_same_steps(case: Case, accumulate: int) -> None:
+    check_learner(case, accumulate)

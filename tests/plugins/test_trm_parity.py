@@ -13,6 +13,7 @@ from tests.parity_files import parity_roots
 from tests.plugins.parity_models import (
     Case,
     check_evaluation,
+    check_learner,
     check_names,
     check_training,
     close,
@@ -108,3 +109,8 @@ def test_schedule(label: str, root: Path) -> None:
         arguments = case["base_lr"], case["num_warmup_steps"], case["num_training_steps"], case["min_ratio"]
         got = [cosine_with_warmup(step, *arguments) for step in case["steps"]]
         np.testing.assert_allclose(got, case["lr"], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_learner_takes_the_same_steps(case: Case, accumulate: int) -> None:
+    check_learner(case, accumulate)
