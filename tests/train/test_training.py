@@ -12,6 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.train import tiny
+from tests.train.tiny import TINY, parts
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest, Trainable, TrainingSource
 from trm_harness.errors import BadInput
@@ -20,25 +22,10 @@ from trm_harness.train.learner import Learner, stage_rate
 from trm_harness.train.recipe import Recipe, Stage, read_recipe, recipe_from_mapping
 from trm_harness.zoo import safetensors_metadata
 
-TINY = {"hidden_size": 32, "heads": 2, "layers": 1, "h_cycles": 2, "l_cycles": 2, "supervision_steps": 4}
-
-
-def parts(recipe: Recipe, model: str = "trm-nano", task: str = "sudoku-4x4") -> tuple[Trainable, TrainingSource]:
-    names = registry.default()
-    task_spec, spec = names.tasks.spec(task), names.models.spec(model)
-    source = names.tasks.resolve(task)(task_spec, None).training_source(recipe.seed, {}, recipe.source)
-    spec = replace(spec, config={**spec.config, **TINY, **recipe.model})
-    request = ModelRequest(spec, task_spec, dtype=recipe.dtype, seed=recipe.seed, identities=source.identities)
-    return registry.import_target(spec.trainable)(request), source
-
 
 @pytest.fixture
 def recipe() -> Recipe:
-    stages = (
-        Stage(steps=4, lr=1e-3, lr_end=1e-3, warmup=2, h_cycles=1, l_cycles=1, supervision_steps=3),
-        Stage(steps=6, lr=1e-3, lr_end=1e-4, supervision_steps=4),
-    )
-    return Recipe(stages=stages, batch_size=8, ema_rate=0.9, dtype="float32", halt_exploration=0.3)
+    return tiny.recipe()
 
 
 def weights(learner: Learner) -> dict[str, torch.Tensor]:

@@ -72,9 +72,9 @@ def load_checkpoint(folder: Path, learner: Learner) -> dict[str, Any]:
     try:
         state = json.loads((where / _STATE).read_text("utf-8"))
         began, log, buckets = state["recipe"], dict(state["log"]), state["buckets"]
+        tensors = load_file(where / _TENSORS)
         if state.get("sha256", "") not in ("", file_sha256(where / _TENSORS)):
             raise ValueError(f"{_TENSORS} has not the sha256 that {_STATE} states")
-        tensors = load_file(where / _TENSORS)
         _check_recipe(where, began, json.loads(json.dumps(learner.recipe.as_dict())))
         _restore(learner, tensors, int(state["step"]), buckets)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
