@@ -66,6 +66,7 @@ class Progress:
     best: float = -1.0
     best_step: int = 0
     validation: dict[str, float] = field(default_factory=dict)
+    validated: int = -1
     stale: int = 0
     smooth: float = 0.0
     lowest: float = math.inf
@@ -113,7 +114,6 @@ class _Sitting:
         self.progress, self.leads = Progress(), learner.engine.rank == 0
         self._began = self._saved = time.monotonic()
         self._cpu = time.process_time()
-        self._checked = -1
 
     def go(self, resume: bool) -> dict[str, Any]:
         learner, recipe = self.learner, self.learner.recipe
@@ -134,7 +134,7 @@ class _Sitting:
                 if asked or over:
                     why = "interrupted" if asked else "out of time"
                     break
-            if self.validate and why != "interrupted" and self._checked != learner.step:
+            if self.validate and why != "interrupted" and self.progress.validated != learner.step:
                 self._validate(sinks)
         return self._finish(why)
 
@@ -211,7 +211,7 @@ class _Sitting:
         count = sums.pop("n")
         found = {name: value / count for name, value in sums.items()}
         progress.validation, progress.stale = {"n": int(count), **found}, progress.stale + 1
-        self._checked = learner.step
+        progress.validated = learner.step
         if found["exact"] > progress.best:
             progress.best, progress.best_step, progress.stale = found["exact"], learner.step, 0
             if self.leads:
@@ -250,7 +250,7 @@ class _Sitting:
             "processes": learner.engine.world,
             "stopped": why,
             "peak_memory_bytes": peak_memory(str(learner.network.device)),
-            "validation": progress.validation if self._checked == learner.step else {},
+            "validation": progress.validation if progress.validated == learner.step else {},
             "best": {"exact": progress.best, "step": progress.best_step} if progress.best_step else {},
         }
 
