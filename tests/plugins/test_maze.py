@@ -245,6 +245,9 @@ def test_a_folder_stands_in_for_the_hub(tmp_path: Path) -> None:
     assert drawn == {p.input.tobytes() for p in subject.puzzles("train") if p.id not in held}
     assert source.declaration["data"][0]["puzzles"] == 36
     assert "without the 4 validation mazes" in source.declaration["data"][0]["notes"]
+    assert {puzzle.id for puzzle in source.validation()[1]} == held
+    with pytest.raises(BadInput, match=r"set source.hold_out = true"):
+        subject.training_source(0, {}, {}).validation()
 
 
 @pytest.mark.parametrize("augment", ["none", "turn", "relabel"])

@@ -161,7 +161,8 @@ def with_settings(recipe: Recipe, settings: Sequence[str], steps: int | None = N
 def toml_value(text: str) -> Any:
     """``text`` as a TOML value, or itself where it is none."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
+        return found["value"] if len(found) == 1 else text
     except tomllib.TOMLDecodeError:
         return text
 
