@@ -159,9 +159,12 @@ def _launch(job: Job, out: Path, resume: bool, settings: Settings, choices: Mapp
     code = import_target(spec.launch)(job, out, resume=resume, settings=settings, command=_command(), **options)
     if code:
         raise CheckFailed(f"training stopped with exit code {code}; see the messages above (--resume {out} goes on)")
-    from trm_harness.train.session import read_run
+    from trm_harness.train.session import RECORD, read_run
 
-    _tell(read_run(out), out, choices["as_json"])
+    if (out / RECORD).is_file():
+        return _tell(read_run(out), out, choices["as_json"])
+    click.echo("done; the first machine of the hostfile has the run's folder")
+    return None
 
 
 def _run(job: Job, out: Path, resume: bool, settings: Settings, as_json: bool) -> None:
