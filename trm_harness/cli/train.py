@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trm_harness.train.session import Job
 
 KEPT_ON_RESUME = {
-    "resumed", "seconds", "device", "threads", "workers", "log", "keep", "checkpoint_every", "checkpoint_steps",
+    "resumed", "recipe", "seconds", "device", "threads", "workers", "log", "keep", "checkpoint_every", "checkpoint_steps",
     "processes", "launcher", "hostfile", "deepspeed_config", "no_compile", "as_json", "steps", "settings",
 }  # fmt: skip
 """Choices that a resumed run may make anew; everything else is the run's own."""
@@ -106,7 +106,7 @@ def _resumed(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Job, Path,
 
     from trm_harness.cli.runs import training_folder
     from trm_harness.train.recipe import with_settings
-    from trm_harness.train.session import resumed_job
+    from trm_harness.train.session import find_recipe, resumed_job
 
     default = click.core.ParameterSource.DEFAULT
     given = {name for name in choices if ctx.get_parameter_source(name) is not default}
@@ -115,6 +115,8 @@ def _resumed(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Job, Path,
         raise click.UsageError(f"--resume takes task, model and recipe from the run: leave out {extra}")
     out = training_folder(choices["resumed"])
     job = resumed_job(out)
+    if choices["recipe"]:
+        job = dataclasses.replace(job, recipe=find_recipe(choices["recipe"], job.model, job.task)[1])
     changed = {name: choices[name] for name in ("device", "threads") if name in given}
     job = dataclasses.replace(job, recipe=with_settings(job.recipe, choices["settings"], choices["steps"]), **changed)
     return job, out, True
