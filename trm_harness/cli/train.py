@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 KEPT_ON_RESUME = {
     "resumed", "recipe", "seconds", "device", "threads", "workers", "log", "keep", "checkpoint_every",
-    "checkpoint_steps", "processes", "launcher", "hostfile", "deepspeed_config", "no_compile", "as_json", "steps", "settings",
-}  # fmt: skip
+    "checkpoint_steps", "processes", "launcher", "hostfile", "deepspeed_config", "no_compile", "as_json", "steps",
+    "settings",
 """Choices that a resumed run may make anew; everything else is the run's own."""
 
 
