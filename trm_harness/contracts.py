@@ -174,6 +174,18 @@ class Validated(Protocol):
 
 
 @runtime_checkable
+class NamesRows(Protocol):
+    """A task that knows whose the rows of a released checkpoint's puzzle table are, besides :class:`Task`."""
+
+    def reference_identifiers(self, rows: int) -> Sequence[str]:
+        """Names of the first rows of the reference's table of ``rows`` rows, the blank first.
+
+        All that evaluation needs, perhaps not all there are. ``BadInput`` for a table of another data set.
+        """
+        ...
+
+
+@runtime_checkable
 class Trainable(Protocol):
     """A model that torch trainers can train: besides :class:`Model`, its network and how to save it."""
 

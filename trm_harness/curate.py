@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trm_harness import record as records
+from trm_harness.convert.importer import architecture_named, nearest
 from trm_harness.convert.rewrite import our_metadata, rewrite
 from trm_harness.environment import resolve_device
 from trm_harness.errors import BadInput, CheckFailed
@@ -29,6 +27,7 @@ from trm_harness.trust.golden import FILE as GOLDEN
 from trm_harness.trust.golden import make_golden
 from trm_harness.types import ModelFacts
 from trm_harness.zoo import Card, Expected, Size, Source, Training, TrainingData
+from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import change_card, write_card
 
 WEIGHTS = "weights.safetensors"
@@ -80,7 +79,7 @@ def add_card(addition: Addition, folder: Path, replace: bool = False, watchers: 
     name = addition.name or f"{spec.id}.{task}"
     if (folder / name).exists() and not replace:
         raise BadInput(f"{folder / name} is there already: choose another --name, or say --replace")
-    with _staged(folder, name) as stage:
+    with staged(folder, name) as stage:
         _place_weights(addition, stage / WEIGHTS, name)
         card = _card(addition, stage, spec, task, metadata, told)
         _place_recipe(addition, stage, told)
@@ -112,17 +111,7 @@ def spec_of(metadata: Mapping[str, str], name: str) -> ModelSpec:
         if spec.id != family and not spec.id.startswith(f"{family}-"):
             raise BadInput(f"the weights are of architecture {family!r}, not of model {name}: leave the model out")
         return spec
-    config = json.loads(metadata["config"])
-    of_family = [spec for spec in models if spec.trainable and spec.id.startswith(f"{family}-")]
-    best = max(of_family, key=lambda spec: likeness(spec, config), default=None)
-    if best is None:
-        raise BadInput(f"no registered model is of architecture {family!r}: is its plugin installed?")
-    return best
-
-
-def likeness(spec: ModelSpec, config: Mapping[str, Any]) -> int:
-    """How many settings of ``config`` are those of the model."""
-    return sum(config.get(key) == value for key, value in spec.config.items())
+    return nearest(architecture_named(family)[1], json.loads(metadata["config"]))
 
 
 def _training_run(run: Path | None) -> dict[str, Any]:
@@ -132,26 +121,6 @@ def _training_run(run: Path | None) -> dict[str, Any]:
     if "result" not in told:
         raise BadInput(f"{run / 'train.json'}: this training did not end: finish it with `trm-harness train --resume`")
     return told
-
-
-@contextmanager
-def _staged(folder: Path, name: str) -> Iterator[Path]:
-    """A hidden folder that takes the name ``name`` at the end, with everything in it; an old one of that name goes."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # One level down, so that the folder's own name is the card's, which a card demands.
-        above = Path(tempfile.mkdtemp(prefix=".new-", dir=folder))
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be written ({error.strerror}): choose another --zoo") from error
-    stage = above / name
-    stage.mkdir()
-    try:
-        yield stage
-        if (folder / name).exists():
-            os.replace(folder / name, above / "old")
-        os.replace(stage, folder / name)
-    finally:
-        shutil.rmtree(above, ignore_errors=True)
 
 
 def _place_weights(addition: Addition, target: Path, name: str) -> None:

@@ -124,6 +124,28 @@ def fetch_stated(repo_id: str, filename: str, revision: str, repo_type: str = "d
     return Stated(path, commit, content)
 
 
+def upload(folder: Path, repo_id: str, private: bool = False, revision: str = "main") -> str:
+    """Make model repository ``repo_id`` if need be and commit the files of ``folder`` to it; the commit's hash.
+
+    The client's token and endpoint are used. ``BadInput`` says why it could not be done.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HTTPError
+
+    if offline():
+        raise BadInput("HF_HUB_OFFLINE is set: nothing can be pushed; unset it")
+    api = HfApi(endpoint=endpoint())
+    try:
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repo_id, folder_path=folder, revision=revision, commit_message=f"Add {folder.name}"
+        )
+    except (OSError, ValueError, HTTPError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadInput(f"cannot push to {repo_id} at {endpoint()}: {reason}; log in with `hf auth login`") from error
+    return done.oid
+
+
 def cache_folder() -> Path:
     """The client's cache: ``$HF_HUB_CACHE``, else ``hub`` in ``$HF_HOME``, else where the client keeps it by itself.
 

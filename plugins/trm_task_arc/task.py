@@ -164,6 +164,21 @@ class ArcTask:
         equal = answer == puzzle.answer
         return {"exact": float(equal.all()), "cell_accuracy": float(np.mean(equal)), "shape_correct": 1.0}
 
+    def reference_identifiers(self, rows: int) -> Sequence[str]:
+        """Names of the rows before ConceptARC of the reference's table, which has ``rows`` rows.
+
+        Made once in a few minutes, then kept in the user's cache. ``BadInput`` for a table of another size.
+        """
+        from trm_task_arc import reference
+
+        known = reference.KNOWN_TABLES[self.spec.options["reference"]]
+        if rows not in (known.rows, known.named):
+            raise BadInput(
+                f"a table of {rows:,} rows is not that of {self.spec.id} in the reference ({known.rows:,} with "
+                f"ConceptARC, {known.named:,} without): give its identifiers.json"
+            )
+        return reference.known_identifiers(self.spec.options["reference"])
+
     def write_submission(
         self, path: Path, split: str, answers: Mapping[str, Sequence[Grid]], attempts: int = 2
     ) -> None:
@@ -176,7 +191,7 @@ class ArcTask:
     def _reference_views(self) -> dict[str, list[str]]:
         from trm_task_arc import reference
 
-        return reference.views_by_task(reference.reference_identifiers(self.spec.options["reference"]))
+        return reference.views_by_task(reference.known_identifiers(self.spec.options["reference"]))
 
     def _load(self, split: str) -> arc_data.TaskList:
         if self._folder is None:

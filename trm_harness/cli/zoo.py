@@ -71,16 +71,33 @@ def path(name: str) -> None:
 
 
 @command.command()
-@click.argument("name")
-def pull(name: str) -> None:
+@click.argument("name", metavar="NAME|OWNER/REPOSITORY")
+@click.option("--revision", default="main", show_default=True, help="Commit, tag or branch of a repository.")
+@click.option("--trust-first", is_flag=True, help="Of a card without a sha256: record the one found, and use it.")
+def pull(name: str, revision: str, trust_first: bool) -> None:
     """Fetch a card's weights from its hub repository into the hub client's cache, and print their path.
 
-    HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE mean what they mean to the hub's own client.
+    OWNER/REPOSITORY brings a whole card that somebody pushed, weights included, into your own zoo ($TRM_HARNESS_ZOO).
+    Downloads show their progress, resume where they were cut, and count only under the card's sha256. HF_ENDPOINT,
+    HF_HOME and HF_HUB_OFFLINE mean what they mean to the hub's own client.
     """
-    from trm_harness.zoo import named
-    from trm_harness.zoo import pull as pull_weights
+    if "/" in name:
+        from trm_harness.convert.folder import pull_folder
+        from trm_harness.paths import own_zoo
 
-    click.echo(pull_weights(named(name)))
+        click.echo(pull_folder(name, revision, own_zoo()).folder)
+        return
+    from trm_harness.zoo import named, weights_path
+    from trm_harness.zoo import pull as pull_weights
+    from trm_harness.zoo.pins import pin_first
+
+    card = named(name)
+    if not card.sha256 and trust_first:
+        found = pin_first(card)
+        click.echo(f"recorded: {found.sha256} at {found.revision}", err=True)
+        click.echo(weights_path(card))
+        return
+    click.echo(pull_weights(card))
 
 
 @command.command()
@@ -151,7 +168,7 @@ def _checks(card: Card, score: bool, limit: int | None, quick: bool) -> Iterator
         yield Check("score", True, f"the card claims none: it is {card.status}")
 
 
-for verb in (zoo_make.add, zoo_make.claim, zoo_make.golden):
+for verb in (zoo_make.add, zoo_make.claim, zoo_make.golden, zoo_make.import_file, zoo_make.export, zoo_make.push):
     command.add_command(verb)
 
 

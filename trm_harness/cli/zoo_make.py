@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from trm_harness.cli.options import table
+
 if TYPE_CHECKING:
     from trm_harness.evaluate import Watchers
+    from trm_harness.zoo import Card
 
 zoo_option = click.option(
     "--zoo",
@@ -57,6 +60,130 @@ def add(weights: Path, replace: bool, folder: Path | None, **options: Any) -> No
     score = f"{card.expected.metric} {card.expected.value:.4f} of {card.expected.n}" if card.expected else "no score"
     click.echo(f"{card.folder}: {card.status}, {score}, sha256 {card.sha256[:12]}")
     click.echo(f"check it: trm-harness zoo verify --score {card.name}")
+
+
+@click.command(name="import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--arch", help="trm, trm_singlez, hrm, transformers_baseline (the reference's files), or a model id.")
+@click.option("--task", help="Task that the checkpoint answers.")
+@click.option("--name", default="", help="The card's name, architecture.tag.  [default: from the model and the file]")
+@click.option("--config", type=click.Path(path_type=Path), help="The reference's all_config.yaml.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting that the file does not tell.")
+@click.option(
+    "--rows",
+    type=click.Choice(["auto", "all", "evaluation", "blank"]),
+    default="auto",
+    show_default=True,
+    help="Rows of the puzzle table to keep; auto: the evaluation tasks' of a table of over 10,000 rows.",
+)
+@click.option("--views", type=click.IntRange(min=1), help="Keep so many rows of each task at most, its own first.")
+@click.option("--identifiers", type=click.Path(path_type=Path), help="The data set's identifiers.json: names of rows.")
+@click.option(
+    "--which", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True, help="Of a file with both."
+)
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
+@click.option("--license", default=None, help="Of the weights.  [default: unknown]")
+@click.option("--author", "authors", multiple=True, help="Once for each author.")
+@click.option(
+    "--zoo",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder of cards.  [default: $TRM_HARNESS_ZOO]",
+)
+def import_file(file: Path, folder: Path | None, settings: tuple[str, ...], **options: Any) -> None:
+    """Convert FILE, a checkpoint of the reference implementation, to our safetensors with an unverified card.
+
+    FILE may be the name of a card whose weights are such a checkpoint: it gives what the file does not tell. Only
+    tensors are read; a file that holds anything else is refused, and nothing in it is run. Every setting is printed
+    with its origin: what neither shapes nor a configuration tell is assumed, so check it.
+    """
+    from trm_harness.convert.importer import Import, import_checkpoint
+    from trm_harness.launch.choices import settings_of
+    from trm_harness.paths import own_zoo
+
+    known = {} if file.exists() else _of_card(str(file))
+    given = {name: value for name, value in options.items() if value not in (None, (), "")}
+    chosen = {"file": file, **known, **given}
+    chosen["settings"] = {**known.get("settings", {}), **settings_of(settings)}
+    for name in ("arch", "task"):
+        if name not in chosen:
+            raise click.UsageError(f"a checkpoint does not say: give --{name}")
+    done = import_checkpoint(Import(**chosen), folder or own_zoo())
+    rows = [(setting.name, str(setting.value), setting.how) for setting in done.settings]
+    click.echo(table(rows, ("SETTING", "VALUE", "FROM")))
+    click.echo("".join(f"{note}\n" for note in done.notes) + f"card: {done.card.folder}")
+    click.echo(f"score it: trm-harness eval --task {done.card.task} --model {done.card.name}")
+
+
+def _of_card(name: str) -> dict[str, Any]:
+    """What a card of a reference checkpoint tells of the file it names."""
+    from trm_harness.errors import BadInput
+    from trm_harness.zoo import named, weights_path
+
+    card = named(name)
+    if card.source.format != "reference":
+        raise BadInput(f"card {name} holds weights of this harness: nothing is to be imported")
+    told = {"task": card.task, "license": card.license, "authors": card.authors, "training": card.training}
+    told |= {"arch": card.architecture, "name": f"{name}-imported", "settings": dict(card.config)}
+    return {"file": weights_path(card), **told}
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["safetensors", "reference", "hub"]),
+    default="hub",
+    show_default=True,
+    help="The bare file; a checkpoint, configuration and identifiers of the reference; a folder that a hub takes.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New file (safetensors) or new folder.")
+def export(name: str, form: str, out: Path) -> None:
+    """Write card NAME's weights in another form."""
+    from trm_harness.zoo import named
+
+    card = named(name)
+    if form == "reference":
+        from trm_harness.convert.export import export_reference
+
+        for path in export_reference(card, out):
+            click.echo(path)
+    elif form == "safetensors":
+        from trm_harness.convert.export import export_safetensors
+
+        click.echo(export_safetensors(card, out))
+    else:
+        click.echo(_hub_folder(card, out))
+
+
+@click.command()
+@click.argument("name")
+@click.argument("repository", metavar="OWNER/REPOSITORY")
+@click.option("--private", is_flag=True, help="Make the repository a private one, if it has to be made.")
+@click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
+def push(name: str, repository: str, private: bool, revision: str) -> None:
+    """Upload card NAME to a hub repository: weights, model card, our card, golden outputs and record in one commit.
+
+    HF_ENDPOINT and the client's token are used. `zoo pull OWNER/REPOSITORY` brings it back anywhere.
+    """
+    from tempfile import TemporaryDirectory
+
+    from trm_harness.hub import upload
+    from trm_harness.zoo import named
+
+    card = named(name)
+    with TemporaryDirectory() as temporary:
+        commit = upload(_hub_folder(card, Path(temporary) / card.name), repository, private, revision)
+    click.echo(f"{repository} is at commit {commit}")
+    click.echo(f"get it anywhere: trm-harness zoo pull {repository}")
+
+
+def _hub_folder(card: Card, out: Path) -> Path:
+    from trm_harness.convert.folder import export_hub
+    from trm_harness.trust import record_of
+
+    return export_hub(card, out, record_of(card) if card.expected else None)
 
 
 @click.command()

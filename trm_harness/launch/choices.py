@@ -16,7 +16,7 @@ from trm_harness.evaluate import InferencePlan
 from trm_harness.plugins import near
 from trm_harness.registry import Registry, default
 from trm_harness.specs import ModelSpec
-from trm_harness.zoo import Card, cards, find
+from trm_harness.zoo import Card, cards, find, safetensors_metadata
 
 RUNS = Path("runs")
 TORCHLESS = ("solver", "trivial", "llm")
@@ -52,7 +52,11 @@ class Choices:
 
 @dataclass(frozen=True)
 class Launch:
-    """Everything that makes the same task and model again; lies in a run's ``plan.json``."""
+    """Everything that makes the same task and model again; lies in a run's ``plan.json``.
+
+    ``views`` is the kind of views that the weights want of the task: ``reference`` for a released table, which knows
+    the augmentations that it was trained under and no others.
+    """
 
     task: str
     model: str
@@ -64,6 +68,7 @@ class Launch:
     dtype: str = "float32"
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    views: str = ""
 
 
 def stored_launch(data: Mapping[str, Any], folder: Path) -> Launch:
@@ -74,10 +79,16 @@ def stored_launch(data: Mapping[str, Any], folder: Path) -> Launch:
         raise BadInput(f"{folder} was not begun by `trm-harness eval`: resume it where it was begun") from None
 
 
-def task_of(name: str, data: Path | None = None, registry: Registry | None = None) -> Task:
-    """The task object of ``name``, reading ``data`` instead of the bundled puzzles where given."""
+def task_of(name: str, data: Path | None = None, registry: Registry | None = None, views: str = "") -> Task:
+    """The task object of ``name``, reading ``data`` instead of the bundled puzzles where given.
+
+    ``views`` is as in :class:`Launch`.
+    """
     registry = registry or default()
-    return registry.tasks.resolve(name)(registry.tasks.spec(name), data)
+    spec = registry.tasks.spec(name)
+    if views:
+        spec = dataclasses.replace(spec, options={**spec.options, "views": views})
+    return registry.tasks.resolve(name)(spec, data)
 
 
 def plan_of(task: Task, choices: Choices) -> InferencePlan:
@@ -114,6 +125,7 @@ def launch_of(task: Task, choices: Choices) -> Launch:
         dtype=dtype,
         seed=choices.seed,
         settings=_known_settings(spec, choices.settings),
+        views=_views(card, weights),
     )
 
 
@@ -153,6 +165,9 @@ def _spec_and_card(name: str, task: str, search: bool) -> tuple[ModelSpec, Card 
     spec = registry.models.spec(card.architecture if card else name)
     if not any(fnmatchcase(task, pattern) for pattern in spec.tasks):
         raise BadInput(f"model {spec.id} answers {', '.join(spec.tasks)} only, not task {task}")
+    if search and card and card.source.format == "reference":
+        made = f"`trm-harness zoo import {card.name}` makes weights of it"
+        raise BadInput(f"card {card.name} names a checkpoint of the reference implementation: {made}")
     if search and card and card.task != task:
         raise BadInput(f"card {card.name} holds weights for task {card.task}, not {task}: --weights FILE runs any file")
     return spec, card if search else None
@@ -165,6 +180,17 @@ def _no_weights(spec: ModelSpec, task: str) -> str:
         f"`trm-harness train --task {task} --model {spec.id}`, name a file with --weights FILE, "
         "or see it run without any by --untrained"
     )
+
+
+def _views(card: Card | None, weights: Path | None) -> str:
+    """The views that card or file want."""
+    if card is not None:
+        return str(card.encoding.get("views", ""))
+    try:
+        return str(json.loads(safetensors_metadata(weights).get("encoding", "{}")).get("views", "")) if weights else ""
+    except (ValueError, AttributeError):
+        # Whoever loads the file says what is wrong with it.
+        return ""
 
 
 def _known_settings(spec: ModelSpec, settings: Mapping[str, Any]) -> dict[str, Any]:

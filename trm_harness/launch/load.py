@@ -50,6 +50,8 @@ def prepare(choices: Choices, out: Path | None = None, command: str | None = Non
     plan.check(task)
     select(task, plan)
     launch = launch_of(task, choices)
+    if launch.views:
+        task = task_of(choices.task, choices.data, views=launch.views)
     out = out or new_folder(launch.task, launch.card or launch.model)
     check_folder(out)
     card, weights = weights_of(launch)
@@ -65,7 +67,7 @@ def again(folder: Path) -> tuple[Task, Model]:
     """Task and model of an interrupted run, from its own ``plan.json``."""
     stored = StoredPlan.load(folder)
     launch = stored_launch(stored.launch, folder)
-    task = task_of(launch.task, Path(launch.data) if launch.data else None)
+    task = task_of(launch.task, Path(launch.data) if launch.data else None, views=launch.views)
     return task, load(launch, task, stored.plan, *weights_of(launch))[0]
 
 

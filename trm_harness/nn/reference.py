@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
 
 from torch import Tensor
 
@@ -32,9 +34,64 @@ _LAYER = {
     "mlp.gate_up_proj": "mlp.gate_up",
     "mlp.down_proj": "mlp.down",
 }
-_WRAPPERS = re.compile(r"^(?:_orig_mod\.|model\.)*(?=inner\.)")
+_WRAPPERS = re.compile(r"^(?:_orig_mod\.|model\.|module\.)*(?=inner\.)")
 _THEIR_BLOCK = re.compile(r"^inner\.(\w+)\.layers\.(\d+)\.(.+)\.weight$")
 _OUR_BLOCK = re.compile(r"^(\w+)\.blocks\.(\d+)\.(.+)\.weight$")
+
+
+ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "trm": ("trm", {}),
+    "trm_singlez": ("trm", {"features": 1}),
+    "hrm": ("hrm", {}),
+    "transformers_baseline": ("direct", {}),
+}
+"""Architecture files of the reference: our family, and the settings that make the variant."""
+
+_SETTINGS = {
+    "hidden_size": "hidden_size",
+    "num_heads": "heads",
+    "expansion": "expansion",
+    "halt_max_steps": "supervision_steps",
+    "pos_encodings": "positions",
+    "puzzle_emb_ndim": "puzzle_dim",
+    "puzzle_emb_len": "prefix",
+    "rms_norm_eps": "rms_norm_eps",
+    "rope_theta": "rope_theta",
+    "H_cycles": "h_cycles",
+    "L_cycles": "l_cycles",
+}
+
+
+def settings_from_reference(architecture: Architecture, theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Our settings from the ``arch`` table of the reference's configuration; those we have no use for are left out.
+
+    Layers count for the stacks that the architecture has. A prefix length of 0, or none, is as long as the embedding.
+    """
+    own = {field.name for field in fields(architecture.config)}
+    ours = {_SETTINGS[key]: value for key, value in theirs.items() if _SETTINGS.get(key) in own}
+    for stack, setting in layer_settings(architecture).items():
+        if (layers := theirs.get(f"{stack[0]}_layers")) is not None:
+            ours[setting] = layers
+    if "mlp_t" in theirs:
+        ours["mixer"] = "mlp" if theirs["mlp_t"] else "attention"
+    ours |= {key: ours["hidden_size"] for key, value in ours.items() if value == "${.hidden_size}"}
+    if "puzzle_dim" in ours and "hidden_size" in ours and not ours.get("prefix"):
+        ours["prefix"] = -(-ours["puzzle_dim"] // ours["hidden_size"])
+    return ours
+
+
+def settings_to_reference(architecture: Architecture, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``arch`` table of the reference's configuration for one of ours."""
+    theirs = {key: config[ours] for key, ours in _SETTINGS.items() if ours in config}
+    theirs |= {f"{stack[0]}_layers": config[setting] for stack, setting in layer_settings(architecture).items()}
+    # Its configuration classes want these even where nothing reads them.
+    return {"H_layers": 0, "H_cycles": 1} | theirs | {"mlp_t": config["mixer"] == "mlp"}
+
+
+def layer_settings(architecture: Architecture) -> dict[str, str]:
+    """Reference stack -> our setting of its number of layers: ``layers`` for a lone one."""
+    stacks = architecture.reference
+    return {stack: "layers" if len(stacks) == 1 else f"{stack[0].lower()}_layers" for stack in stacks}
 
 
 def from_reference(architecture: Architecture, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -181,7 +181,9 @@ def named(name: str, registry: Registry | None = None) -> Card:
 
 def best(known: Iterable[Card], architecture: str, task_id: str) -> Card | None:
     """The default card of an architecture for a task: highest expected value, then first by name."""
-    fitting = [card for card in known if (card.architecture, card.task) == (architecture, task_id)]
+    # A checkpoint that has to be converted first answers nothing yet.
+    ready = (card for card in known if card.source.format == "safetensors")
+    fitting = [card for card in ready if (card.architecture, card.task) == (architecture, task_id)]
     # An unverified card without a score stands behind one that scored nothing.
     return min(fitting, key=lambda card: (-(card.expected.value if card.expected else -1.0), card.name), default=None)
 

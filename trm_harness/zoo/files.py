@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,13 @@ _DTYPE_BITS |= {"F32": 32, "U32": 32, "I32": 32, "F64": 64, "U64": 64, "I64": 64
 
 
 def weights_path(card: Card) -> Path:
-    """The card's weights file, its sha256 just checked. ``BadInput`` if it is missing, cut short or another file."""
+    """The card's weights file, its sha256 just checked. ``BadInput`` if it is missing, cut short or another file.
+
+    Of a card that states no hash the one that was recorded at its first download counts.
+    """
     from trm_harness.fingerprint import file_sha256
 
+    card = _settled(card)
     path = _location(card)
     found = file_sha256(path)
     if found != card.sha256:
@@ -49,7 +54,23 @@ def pull(card: Card) -> Path:
         return weights_path(card)
     from trm_harness.hub import fetch
 
+    card = _settled(card)
     return fetch(card.source.hub, card.source.filename, card.source.revision, card.sha256, repo_type="model")
+
+
+def _settled(card: Card) -> Card:
+    """The card with hash and commit, its own or the recorded ones. ``BadInput`` if there are none yet."""
+    if card.sha256:
+        return card
+    from trm_harness.zoo.pins import pinned
+
+    pin = pinned(card)
+    if pin is None:
+        raise BadInput(
+            f"card {card.name} states no sha256, for nobody here has held its weights: "
+            f"`trm-harness zoo pull --trust-first {card.name}` fetches them and records the one that is found"
+        )
+    return replace(card, sha256=pin.sha256, source=replace(card.source, revision=pin.revision))
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:

@@ -26,7 +26,13 @@ def verify(card: Card) -> list[Check]:
         path = weights_path(card)
     except BadInput as error:
         return [Check("sha256", False, str(error))]
-    checks = [Check("sha256", True, f"{path.name} is {card.sha256[:12]}...")]
+    told = f"is {card.sha256[:12]}..." if card.sha256 else "is what was recorded when it was first fetched"
+    checks = [Check("sha256", True, f"{path.name} {told}")]
+    if card.source.format == "reference":
+        return [
+            *checks,
+            Check("format", True, f"a reference checkpoint: `trm-harness zoo import {card.name}` converts"),
+        ]
     try:
         metadata = safetensors_metadata(path)
     except BadInput as error:

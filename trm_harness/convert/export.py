@@ -1,0 +1,124 @@
+"""Our weights in other people's forms: the reference's checkpoint, and a folder that a hub takes as it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trm_harness.convert.importer import BLANK, architecture_of
+from trm_harness.errors import BadInput
+from trm_harness.nn.checkpoint import load_weights
+from trm_harness.nn.identities import make_identities
+from trm_harness.nn.network import Architecture, Network
+from trm_harness.nn.reference import ARCHITECTURES, settings_to_reference, to_reference
+from trm_harness.record import write_text
+from trm_harness.registry import default
+from trm_harness.zoo import Card, weights_path
+
+PREFIX = "_orig_mod.model."
+"""The reference saves a compiled model inside its loss head, which shows in every name."""
+
+CLASSES = {
+    "trm": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
+    "trm_singlez": "recursive_reasoning.trm_singlez@TinyRecursiveReasoningModel_ACTV1",
+    "hrm": "recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1",
+    "transformers_baseline": "recursive_reasoning.transformers_baseline@Model_ACTV2",
+}
+
+
+def export_safetensors(card: Card, out: Path) -> Path:
+    """Copy the weights to the new file ``out`` through a temporary name; its metadata says what they are."""
+    source = weights_path(card)
+    if out.exists():
+        raise BadInput(f"{out} is there already: give --out a new file")
+    temporary = out.with_name(f".{out.name}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        os.replace(temporary, out)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise BadInput(f"{out}: cannot be written ({error.strerror}): choose another --out") from error
+    return out
+
+
+def export_reference(card: Card, out: Path) -> list[Path]:
+    """Write ``checkpoint.pt``, ``all_config.yaml`` and ``identifiers.json`` into the new folder ``out``.
+
+    A factored identity becomes the one row that its parts make side by side, for every task of the table as it stands.
+    ``BadInput`` for a network that the reference cannot express.
+    """
+    import yaml
+
+    architecture = architecture_of(default().models.spec(card.architecture))
+    network, names, encoding = load_weights(weights_path(card), architecture)
+    names, table = _table(network, names)
+    file = _file(architecture, network)
+    tensors = {key: value for key, value in network.state_dict().items() if key != "table.weight"}
+    state = to_reference(architecture, {**tensors, "table.weight": table})
+    arch = settings_to_reference(architecture, network.config.as_dict())
+    arch |= {"name": CLASSES[file], "puzzle_emb_ndim": table.shape[1], "puzzle_emb_len": network.config.prefix}
+    arch |= {"forward_dtype": "bfloat16", "halt_exploration_prob": 0.1, "no_ACT_continue": True}
+    arch |= {"loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"}}
+    _make(out)
+    config = {"arch": arch, "ema": True, "seed": card.training.seed or 0}
+    paths = [out / "checkpoint.pt", out / "all_config.yaml", out / "identifiers.json"]
+    _save({f"{PREFIX}{key}": value.contiguous().clone() for key, value in state.items()}, paths[0])
+    write_text(paths[1], yaml.safe_dump(config, sort_keys=True))
+    write_text(paths[2], json.dumps(names) + "\n")
+    if encoding.get("canvas", "full") != "full":
+        write_text(
+            out / "NOTES.txt", "These weights were trained on cropped canvases; the reference lays 30x30 ones.\n"
+        )
+    return paths
+
+
+def _table(network: Network, names: Sequence[str]) -> tuple[list[str], Tensor]:
+    """Names and rows as the reference has them: one row for each identity, the blank first."""
+    config = network.config
+    if network.table is None:
+        # It has no network without a table: zeros fill the prefix as no embedding does.
+        dim = config.hidden_size * max(1, config.prefix)
+        return [BLANK], torch.zeros(1, dim)
+    if config.identities != "factored":
+        return list(names) or [BLANK], network.table.weight
+    identities = make_identities(config.identities, names)
+    rows = torch.from_numpy(identities.rows([BLANK, *names]))
+    return [BLANK, *names], network.table(rows).flatten(1)
+
+
+def _file(architecture: Architecture, network: Network) -> str:
+    """The reference's architecture file for the network. ``BadInput`` for a variant that it has not."""
+    config = network.config.as_dict()
+    fitting = [
+        name
+        for name, (family, variant) in ARCHITECTURES.items()
+        if family == architecture.name and variant.items() <= config.items()
+    ]
+    # The file with most of its own settings: single z before plain TRM.
+    best = max(fitting, key=lambda name: len(ARCHITECTURES[name][1]), default=None)
+    odd = config.get("networks", 1) != 1 or config.get("gradient", "full") != "full"
+    if best is None or odd:
+        raise BadInput(f"{architecture.name}: the reference has no file for this variant: it stays in our format")
+    return best
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=False)
+    except FileExistsError:
+        raise BadInput(f"{out} is there already: give --out a new folder") from None
+    except OSError as error:
+        raise BadInput(f"{out}: cannot be made ({error.strerror}): choose another --out") from error
+
+
+def _save(state: dict[str, Tensor], path: Path) -> None:
+    """Write tensors as the reference does; anything else is no business of this file."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
