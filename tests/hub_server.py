@@ -1,4 +1,4 @@
-"""A Hugging Face hub on 127.0.0.1, as much of one as the real client needs to download files.
+"""A Hugging Face hub on 127.0.0.1, as much of one as the real client needs to download files and to commit them.
 
 ``with serving() as hub:`` starts it on a free port and stops it; ``hub.environment(home)`` are the variables that send
 a client there, ``hub.asked`` what clients asked for, in order.
@@ -6,6 +6,7 @@ a client there, ``hub.asked`` what clients asked for, in order.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -40,6 +41,8 @@ class Hub:
     ``cut`` makes every download end after so many bytes, whatever length was promised.
 
     ``large`` has files stated by their sha256, as the hub does for all above 10 MB; ``stated`` states this one instead.
+    Weights are taken by the protocol for large files (git LFS) and lie in ``stored`` by their sha256 until a commit
+    names them. ``private`` says of every repository that a client made whether it asked for a private one.
     """
 
     url: str = ""
@@ -49,6 +52,8 @@ class Hub:
     cut: int | None = None
     large: bool = False
     stated: str | None = None
+    stored: dict[str, bytes] = field(default_factory=dict)
+    private: dict[str, bool] = field(default_factory=dict)
 
     def put(
         self, repo_id: str, filename: str, content: bytes, repo_type: str = "dataset", revision: str = "main"
@@ -68,6 +73,8 @@ class Hub:
             "HF_HUB_OFFLINE": "0",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+            # The newest way to upload needs a service of its own; the client falls back to the one before.
+            "HF_HUB_DISABLE_XET": "1",
             "NO_PROXY": "127.0.0.1",
         }
 
@@ -105,6 +112,82 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._answer(send_body=True)
+
+    def do_POST(self) -> None:
+        path, body = unquote(self.path.partition("?")[0]), self._body()
+        self.content.asked.append((self.command, path))
+        if self.content.broken:
+            return self._refuse(self.content.broken, "", "out of order", True)
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        if path == "/api/validate-yaml":
+            return self._json({"errors": [], "warnings": []})
+        if path.endswith(".git/info/lfs/objects/batch"):
+            return self._instruct(json.loads(body))
+        if path.startswith("/lfs-verify/"):
+            return self._json({}, 200 if path.rpartition("/")[2] in self.content.stored else 404)
+        kind, _, rest = path.removeprefix("/api/").partition("/")
+        for verb, answer in (("preupload", self._sort), ("commit", self._commit)):
+            repo_id, found, revision = rest.partition(f"/{verb}/")
+            if found and (repository := self._repository(kind, repo_id, revision, send_body=True)) is not None:
+                return answer(repository, body, repo_id)
+        return None
+
+    def do_PUT(self) -> None:
+        body, name = self._body(), self.path.rpartition("/")[2]
+        self.content.asked.append((self.command, self.path))
+        if hashlib.sha256(body).hexdigest() != name:
+            return self._refuse(400, "BadRequest", "content and oid differ", True)
+        self.content.stored[name] = body
+        return self._json({})
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _create(self, wanted: dict) -> None:
+        name = "/".join(filter(None, (wanted.get("organization"), wanted["name"])))
+        key = (wanted.get("type") or "model", name)
+        if key in self.content.repositories:
+            return self._json({"error": "You already created this repo", "url": f"{self.content.url}/{name}"}, 409)
+        self.content.repositories[key] = Repository()
+        self.content.private[name] = wanted.get("visibility") == "private" or bool(wanted.get("private"))
+        return self._json({"url": f"{self.content.url}/{name}", "name": name})
+
+    def _sort(self, repository: Repository, body: bytes, repo_id: str) -> None:
+        """Which files travel by the protocol for large ones: weights do."""
+        files = [entry["path"] for entry in json.loads(body)["files"]]
+        modes = {path: "lfs" if path.endswith(".safetensors") else "regular" for path in files}
+        self._json({"files": [{"path": p, "uploadMode": m, "shouldIgnore": False} for p, m in modes.items()]})
+
+    def _instruct(self, wanted: dict) -> None:
+        objects = []
+        for entry in wanted["objects"]:
+            oid = entry["oid"]
+            links = {"upload": f"/lfs/{oid}", "verify": f"/lfs-verify/{oid}"}
+            actions = {name: {"href": f"{self.content.url}{link}"} for name, link in links.items()}
+            objects.append({**entry, **({} if oid in self.content.stored else {"actions": actions})})
+        self._json({"transfer": "basic", "objects": objects})
+
+    def _commit(self, repository: Repository, body: bytes, repo_id: str) -> None:
+        for line in body.splitlines():
+            operation = json.loads(line)
+            value = operation["value"]
+            if operation["key"] == "file":
+                repository.files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                repository.files[value["path"]] = self.content.stored[value["oid"]]
+        url = f"{self.content.url}/{repo_id}/commit/{repository.commit}"
+        self._json({"success": True, "commitOid": repository.commit, "commitUrl": url})
+
+    def _json(self, value: dict, status: int = 200) -> None:
+        self._send(status, json.dumps(value).encode(), {"Content-Type": "application/json"}, send_body=True)
 
     def log_message(self, format: str, *args: object) -> None:
         """Tests read ``Hub.asked``; nothing is printed."""

@@ -26,7 +26,7 @@ from trm_harness.specs import ModelSpec
 from trm_harness.trust.golden import FILE as GOLDEN
 from trm_harness.trust.golden import make_golden
 from trm_harness.types import ModelFacts
-from trm_harness.zoo import Card, Expected, Size, Source, Training, TrainingData
+from trm_harness.zoo import Card, Expected, Size, Source, Training, TrainingData, refuse_taken
 from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import change_card, write_card
 
@@ -79,6 +79,7 @@ def add_card(addition: Addition, folder: Path, replace: bool = False, watchers: 
     name = addition.name or f"{spec.id}.{task}"
     if (folder / name).exists() and not replace:
         raise BadInput(f"{folder / name} is there already: choose another --name, or say --replace")
+    refuse_taken(name, folder)
     with staged(folder, name) as stage:
         _place_weights(addition, stage / WEIGHTS, name)
         card = _card(addition, stage, spec, task, metadata, told)

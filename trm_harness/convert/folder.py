@@ -11,7 +11,7 @@ from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
 from trm_harness.hub import HubFile
 from trm_harness.record import RECORD_FILE, read, write_text
-from trm_harness.zoo import Card, Source, read_card, weights_path
+from trm_harness.zoo import Card, Source, read_card, refuse_taken, weights_path
 from trm_harness.zoo.cards import CARD_FILE
 from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import write_card
@@ -118,6 +118,7 @@ def pull_folder(repo_id: str, revision: str, folder: Path) -> Card:
     name = _name_in(brought)
     if (folder / name).exists():
         raise BadInput(f"{folder / name} is there already: remove it, or rename it and its card, to pull it anew")
+    refuse_taken(name, folder)
     with staged(folder, name) as stage:
         shutil.copyfile(brought, stage / CARD_FILE)
         card = read_card(stage / CARD_FILE)

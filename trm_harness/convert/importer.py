@@ -24,7 +24,7 @@ from trm_harness.nn.network import Architecture, Network
 from trm_harness.nn.reference import ARCHITECTURES, from_reference
 from trm_harness.registry import default, import_target
 from trm_harness.specs import ModelSpec
-from trm_harness.zoo import Card, Size, Source, Training
+from trm_harness.zoo import Card, Size, Source, Training, refuse_taken
 from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import write_card
 
@@ -237,6 +237,7 @@ def _written(
     name = wanted.name or f"{spec.id}.{wanted.file.stem.lower().replace('_', '-')}"
     if (folder / name).exists():
         raise BadInput(f"{folder / name} is there already: choose another --name")
+    refuse_taken(name, folder)
     training = wanted.training or Training("unknown", "unknown", ())
     training = dataclasses.replace(training, notes="; ".join(filter(None, [training.notes, *notes])))
     with staged(folder, name) as stage:

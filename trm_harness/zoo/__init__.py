@@ -18,6 +18,7 @@ from trm_harness.zoo.cards import (
     find,
     named,
     read_card,
+    refuse_taken,
 )
 from trm_harness.zoo.files import is_here, pull, safetensors_metadata, weights_path
 from trm_harness.zoo.verify import Check, verify
@@ -37,6 +38,7 @@ __all__ = [
     "named",
     "pull",
     "read_card",
+    "refuse_taken",
     "safetensors_metadata",
     "verify",
     "weights_path",

@@ -179,6 +179,15 @@ def named(name: str, registry: Registry | None = None) -> Card:
     return known[name]
 
 
+def refuse_taken(name: str, folder: Path, registry: Registry | None = None) -> None:
+    """``BadInput`` if a card of that name lies elsewhere than in ``folder``: a second one would stop every command."""
+    from trm_harness.registry import default
+
+    other = cards(registry or default()).get(name)
+    if other is not None and other.folder.resolve() != (folder / name).resolve():
+        raise BadInput(f"a card {name!r} is in {other.folder.parent} already: choose another name")
+
+
 def best(known: Iterable[Card], architecture: str, task_id: str) -> Card | None:
     """The default card of an architecture for a task: highest expected value, then first by name."""
     # A checkpoint that has to be converted first answers nothing yet.
