@@ -136,7 +136,7 @@ def test_a_finished_run_becomes_a_claim_only_for_its_own_weights(call: Call, own
         )
         assert said.code == 0, said.err
     adding = ("zoo", "add", weights, "--train-run", str(run), "--golden", "1", "--zoo", str(own))
-    refused = call(*adding, "--record", "other")
+    refused = call(*adding, "--record", "other", "--name", "trm-nano.other")
     assert (refused.code, "is of weights" in refused.err) == (2, True)
     assert not own.exists() or not list(own.iterdir())
     assert call(*adding, "--name", "trm-nano.plain").code == 0

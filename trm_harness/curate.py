@@ -116,12 +116,22 @@ def spec_of(metadata: Mapping[str, str], name: str) -> ModelSpec:
 
 
 def _training_run(run: Path | None) -> dict[str, Any]:
+    """Task, model, recipe, result and hardware of a finished training run; empty without one."""
     if run is None:
         return {}
     told = read_json(run / "train.json")
-    if "result" not in told:
+    if not told.get("result"):
         raise BadInput(f"{run / 'train.json'}: this training did not end: finish it with `trm-harness train --resume`")
-    return told
+    # The first runs' files have at the top what a job and its sittings hold now.
+    job = told.get("job") or told
+    sittings = told.get("sessions") or [{"threads": told.get("environment", {}).get("threads"), **told}]
+    hardware = dict.fromkeys(_hardware(sitting) for sitting in sittings)
+    return {**job, "result": told["result"], "hardware": "; ".join(filter(None, hardware))}
+
+
+def _hardware(sitting: Mapping[str, Any]) -> str:
+    threads, device = sitting.get("threads"), sitting.get("device") or ""
+    return f"{device}, {threads} thread{'s' if threads > 1 else ''}" if device and threads else device
 
 
 def _place_weights(addition: Addition, target: Path, name: str) -> None:
@@ -170,16 +180,13 @@ def _training(addition: Addition, declared: Mapping[str, Any], told: Mapping[str
     result, recipe = told.get("result", {}), told.get("recipe", {})
     known = {item.name for item in dataclasses.fields(TrainingData)}
     data = tuple(TrainingData(**{k: v for k, v in entry.items() if k in known}) for entry in declared.get("data", ()))
-    threads = told.get("environment", {}).get("threads")
-    device = told.get("device", "")
-    many = "" if threads in (None, 0) else f", {threads} thread{'s' if threads > 1 else ''}"
     return Training(
         demonstrations=declared.get("demonstrations", "unknown"),
         checkpoint_choice=addition.checkpoint_choice or declared.get("checkpoint_choice", "unknown"),
         data=data,
         extra_data=tuple(declared.get("extra_data", ())),
         recipe="recipe.toml" if recipe or addition.recipe else "",
-        hardware=addition.hardware or (f"{device}{many}" if device else ""),
+        hardware=addition.hardware or told.get("hardware", ""),
         seconds=round(result["seconds"]) if "seconds" in result else None,
         steps=result.get("steps"),
         seed=recipe.get("seed"),
