@@ -53,7 +53,10 @@ MAY_IMPORT = {
     # The rooms that do the work.
     "evaluate": "types specs contracts augment journal vote scoring stats record environment",
     "zoo": "types specs contracts hookspecs plugins registry paths record fingerprint hub",
-    "launch": "types specs contracts plugins registry record fingerprint hub contamination environment evaluate zoo",
+    "launch": (
+        "types specs contracts plugins registry record fingerprint hub contamination environment evaluate zoo adapt"
+    ),
+    "adapt": "types specs contracts nn train",
     "convert": "types specs contracts plugins registry record fingerprint environment hub paths zoo nn",
     "trust": "types specs contracts journal record stats environment paths evaluate zoo launch",
     "curate": "types specs registry record fingerprint environment paths evaluate zoo launch trust convert",
@@ -67,7 +70,7 @@ MAY_IMPORT = {
 
 ANYTHING = ("cli", "__main__")
 PURE = ("types", "specs", "errors", "lazy", "augment", "compare", "fingerprint", "solvers", "stats", "scoring", "vote")
-TORCH = ("nn", "train", "testing", "cli", "environment", "convert")
+TORCH = ("nn", "train", "testing", "cli", "environment", "convert", "adapt")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = ("__init__", "hookspecs", "specs", "errors", "plugins", "registry", "paths", "shipped", "__main__", "cli")
 LIGHT_PACKAGES = {"click", "pluggy"}

@@ -151,6 +151,11 @@ class ProtocolEntry(_Entry):
     """How candidates were ranked."""
     rules: tuple[str, ...] = ()
     """Scoring rules, the headline's first."""
+    adapt: str = ""
+    """What the model learnt from each task's demonstrations before it answered it: puzzle-embedding (the network
+    frozen), full, or empty for nothing."""
+    adapt_steps: int = 0
+    """Steps of learning for each task."""
 
 
 class DataUse(_Entry):

@@ -59,6 +59,13 @@ DEBUG = "TRM_HARNESS_DEBUG"
 @click.option("--out", type=click.Path(path_type=Path), help="The run's new folder.  [default: runs/<id>]")
 @click.option("--resume", "resumed", metavar="RUN", help="Finish an interrupted run; takes no other choices.")
 @click.option(
+    "--adapt",
+    type=click.Choice(["puzzle-embedding", "full"]),
+    default="",
+    help="Learn each task from its demonstrations first: its puzzle embedding with the network frozen, or all weights.",
+)
+@click.option("--adapt-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Steps for each task.")
+@click.option(
     "--allow-contaminated", is_flag=True, help="Run on puzzles that the weights were trained on: flagged, never ranked."
 )
 @data_option

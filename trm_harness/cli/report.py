@@ -10,7 +10,7 @@ from trm_harness.cli.progress import duration
 
 DEMONSTRATIONS = {
     "inductive": "inductive: no demonstration of the evaluated tasks was trained on",
-    "per-task": "per-task: trained on each evaluated task's demonstrations alone",
+    "per-task": "per-task: trained on each evaluated task's demonstrations by itself",
     "joint": "joint: trained on the evaluated tasks' demonstrations, all together",
     "unknown": "unknown: nothing is declared",
 }

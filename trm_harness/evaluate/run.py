@@ -60,7 +60,7 @@ class Setting:
     the puzzles are not the task's published ones, ``command`` is the exact command, ``launch`` what the caller needs
     to make task and model again, ``distributions`` the plugins' packages, ``contamination`` what a check of the
     declaration against the evaluated puzzles found (``None``: nobody checked), ``notes`` what a reader of the score
-    should know.
+    should know. ``adapt`` and ``adapt_steps`` say how the model learns each task before it answers it.
     """
 
     device: str = "cpu"
@@ -74,6 +74,8 @@ class Setting:
     distributions: tuple[str, ...] = ()
     contamination: ContaminationEntry | None = None
     notes: tuple[str, ...] = ()
+    adapt: str = ""
+    adapt_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -422,6 +424,8 @@ def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> Protoco
         seed=plan.seed,
         batch_size=plan.batch_size,
         rules=task.spec.rules,
+        adapt=setting.adapt,
+        adapt_steps=setting.adapt_steps,
     )
 
 

@@ -48,6 +48,8 @@ class Choices:
     batch_size: int | None = None
     data: Path | None = None
     allow_contaminated: bool = False
+    adapt: str = ""
+    adapt_steps: int = 100
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Launch:
     seed: int = 0
     settings: Mapping[str, Any] = field(default_factory=dict)
     views: str = ""
+    adapt: str = ""
+    adapt_steps: int = 0
 
 
 def stored_launch(data: Mapping[str, Any], folder: Path) -> Launch:
@@ -126,6 +130,8 @@ def launch_of(task: Task, choices: Choices) -> Launch:
         seed=choices.seed,
         settings=_known_settings(spec, choices.settings),
         views=_views(card, weights),
+        adapt=choices.adapt,
+        adapt_steps=choices.adapt_steps if choices.adapt else 0,
     )
 
 

@@ -89,7 +89,7 @@ def load(
         identities=_identities(task, plan) if launch.untrained else (),
     )
     try:
-        model = registry.models.resolve(launch.model)(request)
+        model = registry.models.resolve(launch.model, "trainable" if launch.adapt else "target")(request)
     except HarnessError:
         raise
     except Exception as error:
@@ -97,17 +97,42 @@ def load(
         raise PluginError(f"model {spec.id} of {owner} cannot be made: {type(error).__name__}: {error}") from error
     if weights:
         _check_settings(launch, model)
+    if launch.adapt:
+        model = _adapted(launch, task, plan, model)
     owners = (registry.tasks.owner(launch.task), registry.models.owner(launch.model))
     return model, Setting(
         device=launch.device,
         dtype=launch.dtype,
         card_name=card.name if card else "",
-        card=request.card,
+        card=_with_adaptation(request.card, launch, task, plan) if launch.adapt else request.card,
         untrained=launch.untrained,
         launch=as_mapping(launch),
         distributions=tuple(owner.distribution for owner in owners),
         notes=tuple(_notes(card, task)),
+        adapt=launch.adapt,
+        adapt_steps=launch.adapt_steps,
     )
+
+
+def _adapted(launch: Launch, task: Task, plan: InferencePlan, model: Model) -> Model:
+    """The model that learns each task before it answers it."""
+    from trm_harness.adapt import Adaptation, AdaptedModel
+
+    return AdaptedModel(model, task, Adaptation(launch.adapt, launch.adapt_steps, plan.augment, plan.seed))
+
+
+def _with_adaptation(told: Mapping[str, Any], launch: Launch, task: Task, plan: InferencePlan) -> Mapping[str, Any]:
+    """The declaration with what is learnt during the run: the evaluated tasks' demonstrations, task by task."""
+    training = dict(told.get("training", {}))
+    source = task.source(plan.split)
+    used = {"name": f"{source.name} {plan.split} (demonstrations, each task by itself)", "version": source.version}
+    used |= {"sha256": source.sha256, "task": task.spec.id, "split": plan.split, "use": "demonstrations only"}
+    before = training.get("demonstrations", "unknown")
+    note = f"adapted ({launch.adapt}, {launch.adapt_steps} steps a task); the weights themselves: {before}"
+    training["demonstrations"] = "per-task"
+    training["data"] = [*training.get("data", ()), used]
+    training["notes"] = "; ".join(filter(None, [training.get("notes", ""), note]))
+    return {**told, "training": training}
 
 
 def weights_of(launch: Launch) -> tuple[Card | None, Path | None]:

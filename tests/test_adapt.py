@@ -1,0 +1,201 @@
+"""Models that learn a task from its demonstrations first: loss falls, nothing else moves, and it comes out the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_cli_eval import Call, call
+from trm_harness import registry
+from trm_harness.adapt import Adaptation, AdaptedModel, Demonstrations
+from trm_harness.contracts import ModelRequest, Task
+from trm_harness.errors import BadInput
+from trm_harness.evaluate import InferencePlan, evaluate, resume
+from trm_harness.evaluate.plan import Asked, Item, to_batch
+from trm_harness.launch import task_of
+from trm_harness.nn.model import TorchModel
+from trm_harness.record import read
+from trm_harness.types import IDENTITY, Batch
+
+__all__ = ["call"]
+
+SMALL = {
+    "hidden_size": 32, "heads": 2, "layers": 1, "h_cycles": 1, "l_cycles": 1, "supervision_steps": 2,
+    "puzzle_dim": 32, "prefix": 16, "encoding": {"canvas": "fit"},
+}  # fmt: skip
+FIT = {"canvas": "fit"}
+KNOWN = ("00576224", "00576224|||t3|||0213456789")
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return task_of("arc1")
+
+
+def network(task: Task, identities: str) -> TorchModel:
+    """A small untrained ARC network whose table knows one task."""
+    names = registry.default()
+    spec = names.models.spec("trm-7m")
+    spec = dataclasses.replace(spec, config={**spec.config, **SMALL, "identities": identities})
+    known = KNOWN[:1] if identities == "factored" else ("<blank>", *KNOWN)
+    torch.set_num_threads(1)
+    model = names.models.resolve("trm-7m", "trainable")(ModelRequest(spec, task.spec, identities=known))
+    torch.manual_seed(0)
+    model.network.table.weight.normal_(std=0.5)
+    return model
+
+
+def adapted(task: Task, identities: str = "table", mode: str = "puzzle-embedding", **changes: int) -> AdaptedModel:
+    return AdaptedModel(network(task, identities), task, Adaptation(mode, **{"steps": 25, **changes}))
+
+
+def small_groups(task: Task, count: int) -> list[str]:
+    """Tasks of few cells, none of them known to the table."""
+    size = {puzzle.group: puzzle.input.size for puzzle in task.puzzles("evaluation")}
+    return sorted((group for group in size if group != KNOWN[0]), key=size.get)[:count]
+
+
+def batch_of(task: Task, model: AdaptedModel, groups: list[str]) -> Batch:
+    """Their first puzzles, on one canvas."""
+    first = {}
+    for puzzle in task.puzzles("evaluation"):
+        first.setdefault(puzzle.group, puzzle.without_answer())
+    asked = [
+        Asked(Item(place, 0, IDENTITY, 0), first[group], task.encode(first[group], "", {"canvas": 20}), place)
+        for place, group in enumerate(groups)
+    ]
+    return to_batch(asked)
+
+
+def state_of(model: TorchModel) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.network.state_dict().items()}
+
+
+@pytest.mark.parametrize("identities", ["table", "factored"])
+@pytest.mark.parametrize("mode", ["puzzle-embedding", "full"])
+def test_the_loss_falls_and_the_weights_are_as_before(task: Task, identities: str, mode: str) -> None:
+    model = adapted(task, identities, mode, steps=40)
+    before = state_of(model.model)
+    (group,) = small_groups(task, 1)
+    puzzle = next(puzzle for puzzle in task.puzzles("evaluation") if puzzle.group == group)
+    learnt = model.learn(puzzle.without_answer())
+    assert np.mean(learnt.losses[-10:]) < np.mean(learnt.losses[:10])
+    assert len(learnt.losses) == model.usage()["adaptation_steps"] == 40
+    assert bool(learnt.parameters) == (mode == "full")
+    after = state_of(model.model)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert model.model.identities.names == network(task, identities).identities.names
+
+
+def test_only_the_tasks_own_rows_are_learnt(task: Task) -> None:
+    model = adapted(task, "factored")
+    (group,) = small_groups(task, 1)
+    puzzle = next(puzzle for puzzle in task.puzzles("evaluation") if puzzle.group == group).without_answer()
+    learnt = model.learn(puzzle)
+    assert learnt.rows.shape == (1, 32)
+    assert not torch.equal(learnt.rows[0], model.model.network.table.weight[0])
+    several = adapted(task, "table", views=3)
+    learnt = several.learn(puzzle)
+    assert learnt.identities == tuple(task.encode(puzzle, view, {}).identity for view in task.transforms(puzzle, 3, 0))
+    assert len({tuple(row.tolist()) for row in learnt.rows}) == 3
+
+
+@pytest.mark.parametrize("mode", ["puzzle-embedding", "full"])
+def test_neighbours_and_order_change_no_answer(task: Task, mode: str) -> None:
+    groups = [*small_groups(task, 2), KNOWN[0]]
+    together, alone = adapted(task, "factored", mode), adapted(task, "factored", mode)
+    batch = batch_of(task, together, groups)
+    state, _ = together.step(together.begin(batch))
+    _, answer = together.step(state)
+    for place in reversed(range(len(groups))):
+        state, _ = alone.step(alone.begin(batch.select([place])))
+        _, single = alone.step(state)
+        np.testing.assert_array_equal(single.tokens[0], answer.tokens[place])
+        np.testing.assert_allclose(single.halt[0], answer.halt[place], atol=1e-5)
+    # A row that leaves the batch leaves the others as they are, in the order that was asked for.
+    state, _ = together.step(together.begin(batch))
+    _, chosen = together.step(together.select(state, [2, 0]))
+    np.testing.assert_array_equal(chosen.tokens, answer.tokens[[2, 0]])
+    noisy = together.perturb(together.begin(batch), 0.5, batch.seeds, 1)
+    again = together.perturb(together.begin(batch), 0.5, batch.seeds, 1)
+    assert all(torch.equal(one.state.latents[-1], two.state.latents[-1]) for one, two in zip(noisy, again, strict=True))
+
+
+def test_learning_changes_what_is_answered(task: Task) -> None:
+    groups = small_groups(task, 3)
+    model = adapted(task, "table", steps=60)
+    batch = batch_of(task, model, groups)
+    _, answer = model.step(model.begin(batch))
+    plain = model.model
+    _, before = plain.step(plain.begin(batch))
+    assert not np.array_equal(answer.tokens, before.tokens)
+
+
+@pytest.mark.parametrize("mode", ["puzzle-embedding", "full"])
+def test_a_resumed_run_learns_the_same_again(task: Task, tmp_path: Path, mode: str) -> None:
+    plan = InferencePlan("evaluation", puzzles=tuple(small_groups(task, 3)), augment=2, steps=2, batch_size=2)
+    changes = {"views": 2, "steps": 6}
+    done = evaluate(task, adapted(task, "table", mode, **changes), plan, tmp_path / "run")
+    assert done.status == "success"
+    journal = tmp_path / "run" / "journal.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(b"".join(whole.splitlines(keepends=True)[:3]))
+    again = resume(tmp_path / "run", task, adapted(task, "table", mode, **changes))
+    assert journal.read_bytes() == whole
+    assert again.scores == done.scores
+    assert again.cost.usage["adaptation_steps"] > done.cost.usage["adaptation_steps"]
+
+
+def test_examples_are_the_demonstrations_under_the_views(task: Task) -> None:
+    puzzle = next(puzzle for puzzle in task.puzzles("evaluation") if puzzle.group == KNOWN[0])
+    views = task.transforms(puzzle, 3, 0)
+    source = Demonstrations(task, puzzle.without_answer(), views, {"canvas": "fit"}, seed=1)
+    (bucket,) = source.buckets
+    rows = source.draw(bucket, 1, 40)
+    assert set(rows.identities) == set(source.identities)
+    np.testing.assert_array_equal(rows.tokens, source.draw(bucket, 1, 40).tokens)
+    assert not np.array_equal(rows.tokens, source.draw(bucket, 2, 40).tokens)
+    shown = {
+        task.encode(task.transform(dataclasses.replace(puzzle, input=q), view), view, FIT).tokens.tobytes()
+        for view in views
+        for q, _ in puzzle.demonstrations
+    }
+    assert {row.tobytes() for row in rows.tokens} <= shown
+    assert task.encode(puzzle, "", {"canvas": "fit"}).tokens.tobytes() not in {row.tobytes() for row in rows.tokens}
+
+
+def test_what_cannot_adapt_is_refused(task: Task) -> None:
+    model = network(task, "table")
+    for adaptation, complaint in (
+        (Adaptation("lora", 3), "does not exist"),
+        (Adaptation("full", 0), "at least 1"),
+    ):
+        with pytest.raises(BadInput, match=complaint):
+            AdaptedModel(model, task, adaptation)
+    with pytest.raises(BadInput, match="shows no demonstrations"):
+        AdaptedModel(model, task_of("sudoku-4x4"), Adaptation("full", 3))
+    bare = dataclasses.replace(registry.default().models.spec("trm-7m"), config={**SMALL, "puzzle_dim": 0})
+    without = registry.default().models.resolve("trm-7m", "trainable")(ModelRequest(bare, task.spec))
+    with pytest.raises(BadInput, match="no puzzle embedding"):
+        AdaptedModel(without, task, Adaptation("puzzle-embedding", 3))
+
+
+def test_the_record_says_that_each_task_was_learnt(call: Call) -> None:
+    said = call(
+        *("eval", "--task", "arc1", "--model", "trm-7m", "--puzzles", "66e6c45b", "--steps", "1"),
+        *("--adapt", "puzzle-embedding", "--adapt-steps", "1", "--out", "run"),
+    )
+    assert said.code == 0, said.err
+    record = read(Path("run"))
+    assert (record.protocol.adapt, record.protocol.adapt_steps) == ("puzzle-embedding", 1)
+    assert record.training.demonstrations == "per-task"
+    assert record.training.data[-1].use == "demonstrations only"
+    assert "the weights themselves: joint" in record.training.notes
+    assert record.cost.usage["adaptation_steps"] == 1
+    refused = call("eval", "--task", "sudoku-4x4", "--model", "trm-nano", "--adapt", "full", "--limit", "1")
+    assert (refused.code, "shows no demonstrations" in refused.err) == (2, True)
