@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ import yaml
 
 from tests.hub_server import Hub, serving
 from trm_harness.paths import zoo
-from trm_harness.zoo import read_card
+from trm_harness.zoo import Source, read_card
+from trm_harness.zoo.write import write_card
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NANO, REPO = "trm-nano.sudoku-4x4", "someone/trm-nano-sudoku-4x4"
@@ -128,6 +130,42 @@ def test_a_card_without_a_hash_is_trusted_once_and_by_name(hub: Hub, harness: Ru
     path = harness("zoo", "path", "trm-nano.unseen", **env)
     assert path.returncode == 0, path.stderr
     assert Path(path.stdout.strip()).read_bytes() == content
+
+
+def test_a_reference_checkpoint_on_a_hub_is_pulled_converted_and_scored(hub: Hub, harness: Run, tmp_path: Path) -> None:
+    env = on(hub, tmp_path)
+    assert harness("zoo", "export", NANO, "--format", "reference", "--out", "theirs").returncode == 0
+    hub.put(REPO, "runs/step_1200", (tmp_path / "theirs" / "checkpoint.pt").read_bytes(), repo_type="model")
+    folder = tmp_path / "own" / "trm-nano.theirs"
+    folder.mkdir(parents=True)
+    card = read_card(zoo() / NANO / "card.toml")
+    config = {**card.config, "puzzle_dim": 64}
+    write_card(
+        dataclasses.replace(
+            card,
+            name="trm-nano.theirs",
+            status="unverified",
+            expected=None,
+            golden="",
+            sha256="",
+            config=config,
+            source=Source(hub=REPO, revision="main", filename="runs/step_1200", format="reference"),
+            folder=folder,
+        )
+    )
+    early = harness("zoo", "import", "trm-nano.theirs", **env)
+    assert (early.returncode, "--trust-first" in early.stderr) == (2, True)
+    assert harness("zoo", "pull", "trm-nano.theirs", "--trust-first", **env).returncode == 0
+    done = harness("zoo", "import", "trm-nano.theirs", **env)
+    assert done.returncode == 0, done.stderr
+    assert {line.split()[-1] for line in done.stdout.splitlines()[1:6]} == {"shape", "given"}
+    converted = read_card(tmp_path / "own" / "trm-nano.theirs-imported" / "card.toml")
+    assert converted.training.data == card.training.data
+    scores = [
+        json.loads(harness("eval", "--task", "sudoku-4x4", "--model", name, "--limit", "30", "--json", **env).stdout)
+        for name in (NANO, "trm-nano.theirs-imported")
+    ]
+    assert scores[0]["headline"] == scores[1]["headline"]
 
 
 def test_export_writes_the_bare_file_and_refuses_to_overwrite(harness: Run, tmp_path: Path) -> None:

@@ -61,7 +61,6 @@ DEBUG = "TRM_HARNESS_DEBUG"
 @click.option(
     "--adapt",
     type=click.Choice(["puzzle-embedding", "full"]),
-    default="",
     help="Learn each task from its demonstrations first: its puzzle embedding with the network frozen, or all weights.",
 )
 @click.option("--adapt-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Steps for each task.")
@@ -109,7 +108,7 @@ def _choices(given: Mapping[str, Any]) -> Choices:
     if given["puzzles"] is not None and not puzzles:
         raise BadInput("--puzzles names none: give ids separated by commas, or leave it out for all")
     same = {field.name for field in dataclasses.fields(Choices)} & set(given)
-    changed = {"puzzles": puzzles, "settings": settings_of(given["settings"])}
+    changed = {"puzzles": puzzles, "settings": settings_of(given["settings"]), "adapt": given["adapt"] or ""}
     return Choices(given["task_name"], given["model_name"], **{name: given[name] for name in same} | changed)
 
 
