@@ -22,6 +22,7 @@ KEPT_ON_RESUME = {
     "resumed", "recipe", "seconds", "device", "threads", "workers", "log", "keep", "checkpoint_every",
     "checkpoint_steps", "processes", "launcher", "hostfile", "deepspeed_config", "no_compile", "as_json", "steps",
     "settings",
+}  # fmt: skip
 """Choices that a resumed run may make anew; everything else is the run's own."""
 
 
