@@ -42,6 +42,13 @@ def resolve_device(name: str, uses_torch: bool = True) -> str:
     return name
 
 
+def share_cores(processes: int) -> None:
+    """Let torch use this process's share of the cores."""
+    import torch
+
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes))
+
+
 def device_name(device: str) -> str:
     """The device by its maker's name."""
     if not device.startswith("cuda"):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from trm_harness.launch import Choices
     from trm_harness.record import RunRecord
 
-KEPT_ON_RESUME = {"resumed", "as_json"}
+KEPT_ON_RESUME = {"resumed", "as_json", "processes"}
 DEBUG = "TRM_HARNESS_DEBUG"
 
 
@@ -56,6 +56,9 @@ DEBUG = "TRM_HARNESS_DEBUG"
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
 @click.option("--batch-size", type=int, help="Puzzles at once.  [default: what memory allows]")
+@click.option(
+    "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Share the batches; same answers."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run's new folder.  [default: runs/<id>]")
 @click.option("--resume", "resumed", metavar="RUN", help="Finish an interrupted run; takes no other choices.")
 @click.option(
@@ -89,12 +92,13 @@ def command(ctx: click.Context, **choices: Any) -> None:
 def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     """A new run: everything is checked before anything is written."""
     from trm_harness.evaluate import evaluate
-    from trm_harness.launch import prepare
+    from trm_harness.launch import prepare, workers
 
     if not choices["task_name"] or not choices["model_name"]:
         raise click.UsageError("an evaluation needs --task and --model (or --resume RUN)")
     new = prepare(_choices(choices), choices["out"])
-    work = partial(evaluate, new.task, new.model, new.plan, new.out, new.setting)
+    shared = workers(new.launch, new.plan, choices["processes"])
+    work = partial(evaluate, new.task, new.model, new.plan, new.out, new.setting, workers=shared)
     return new.out, _guarded(new.out, work)
 
 
@@ -123,8 +127,8 @@ def _resume(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Path, RunRe
     if extra:
         raise click.UsageError("--resume takes every choice from the run: leave the other options out")
     folder = find_run(choices["resumed"])
-    task, model = again(folder)
-    return folder, _guarded(folder, lambda watchers: resume(folder, task, model, watchers))
+    task, model, shared = again(folder, choices["processes"])
+    return folder, _guarded(folder, lambda watchers: resume(folder, task, model, watchers, shared))
 
 
 def _guarded(folder: Path, work: Any) -> RunRecord:

@@ -21,11 +21,11 @@ from trm_harness.contracts import Metered, Model, Task
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.evaluate.observe import Observers
-from trm_harness.evaluate.plan import SELECTS, Asked, InferencePlan, Selection, Work, select
+from trm_harness.evaluate.plan import SELECTS, InferencePlan, Selection, Work, select
 from trm_harness.evaluate.results import Assessment, Verdict, assess, by_puzzle, choosing, headline, judge
-from trm_harness.evaluate.steps import predict
 from trm_harness.evaluate.stored import StoredPlan
-from trm_harness.journal import Journal, Row, recover, scan
+from trm_harness.evaluate.workers import Answered, Batches, Tick, Workers, one_by_one
+from trm_harness.journal import Journal, recover, scan
 from trm_harness.record import (
     JOURNAL_FILE,
     ContaminationEntry,
@@ -94,8 +94,11 @@ def evaluate(
     out: Path,
     setting: Setting | None = None,
     watchers: Watchers | None = None,
+    workers: Workers | None = None,
 ) -> RunRecord:
     """Answer, journal, vote and score; the record and its files lie in the new folder ``out``.
+
+    With ``workers`` several processes answer, to the same journal.
 
     The record's status is ``success``, or ``cancelled`` after Ctrl-C. ``BadInput`` before anything is written if the
     plan cannot be met or ``out`` is not a new, writable folder; any other exception is recorded and raised again.
@@ -103,6 +106,8 @@ def evaluate(
     setting, watchers = setting or Setting(), watchers or Watchers()
     plan.check(task)
     plan.check_model(model)
+    if workers:
+        workers.check(model)
     selection = select(task, plan)
     memory = environment.free_memory(setting.device)
     stored = StoredPlan.make(task, model, plan, selection, memory, setting.device, setting.launch)
@@ -111,10 +116,12 @@ def evaluate(
     with _locked(out):
         stored.save(out)
         (out / JOURNAL_FILE).touch()
-        return _Run(out, stored, stored.work(task, selection), model, watchers).go(record, done=0)
+        return _Run(out, stored, stored.work(task, selection), model, watchers, workers).go(record, done=0)
 
 
-def resume(folder: Path, task: Task, model: Model, watchers: Watchers | None = None) -> RunRecord:
+def resume(
+    folder: Path, task: Task, model: Model, watchers: Watchers | None = None, workers: Workers | None = None
+) -> RunRecord:
     """Finish the interrupted run in ``folder``, with the result that an uninterrupted one has.
 
     A torn last line of the journal is cut off and said so; what a finished run lost of its journal is answered again.
@@ -136,7 +143,7 @@ def resume(folder: Path, task: Task, model: Model, watchers: Watchers | None = N
             note = f"dropped a torn last line of {dropped} bytes from the journal"
             watchers.say(note)
             record = record.model_copy(update={"notes": (*record.notes, note)})
-        return _Run(folder, stored, work, model, watchers).go(record, done)
+        return _Run(folder, stored, work, model, watchers, workers).go(record, done)
 
 
 def rescore(
@@ -194,6 +201,7 @@ class _Run:
     work: Work
     model: Model
     watchers: Watchers
+    workers: Workers | None = None
 
     def go(self, record: RunRecord, done: int) -> RunRecord:
         """Predict what is missing after the first ``done`` rows, score, and close the record."""
@@ -231,9 +239,9 @@ class _Run:
         batches = self.work.batches(self.model, self.stored.steps, clock.rows)
         self.watchers.progress(clock.rows, self.work.total)
         with Journal(self.folder / JOURNAL_FILE) as journal, Interrupt(self.watchers.say) as interrupt:
-            for before, batch in batches:
+            for before, _, answered in self._answers(batches):
                 # A batch that was cut short is answered again whole, so that its numbers are the same.
-                rows = self._answer(before, batch)[max(0, clock.rows - before) :]
+                rows = answered[max(0, clock.rows - before) :]
                 journal.append(rows)
                 clock.rows += len(rows)
                 self.watchers.progress(clock.rows, self.work.total)
@@ -241,16 +249,23 @@ class _Run:
                 if interrupt.asked:
                     return
 
-    def _answer(self, before: int, batch: list[Asked]) -> list[Row]:
-        """The rows of one batch, with progress step by step."""
+    def _answers(self, batches: Batches) -> Answered:
+        """Batches with their rows, in order, with progress step by step."""
+        plan = self.stored.plan
+        ask = (self.stored.steps, plan.halt, plan.noise)
+        if self.workers:
+            return self.workers.answers(batches, ask, self._ticks)
+        return one_by_one(self.work.task, self.model, batches, ask, self._ticks)
+
+    def _ticks(self, before: int, size: int) -> Tick:
+        """Progress inside a batch of ``size`` items that has ``before`` items before it."""
         shares = [0.0]
 
         def tick(share: float) -> None:
             shares.append(share)
-            self.watchers.progress(before + sum(shares) * len(batch), self.work.total)
+            self.watchers.progress(before + sum(shares) * size, self.work.total)
 
-        plan = self.stored.plan
-        return predict(self.work.task, self.model, batch, self.stored.steps, plan.halt, tick, plan.noise)
+        return tick
 
     def _scored(self, record: RunRecord, clock: _Meter) -> RunRecord:
         """The successful record, written beside its tables."""

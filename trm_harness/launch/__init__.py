@@ -5,7 +5,7 @@ The command line and the Python calls of :mod:`trm_harness.api` begin here; the 
 
 from trm_harness.launch.choices import Choices, Launch, new_folder, plan_of, stored_launch, task_of
 from trm_harness.launch.guard import guard
-from trm_harness.launch.load import Start, again, declared, load, prepare, weights_of
+from trm_harness.launch.load import Start, again, declared, load, prepare, weights_of, workers
 
 __all__ = [
     "Choices",
@@ -21,4 +21,5 @@ __all__ = [
     "stored_launch",
     "task_of",
     "weights_of",
+    "workers",
 ]

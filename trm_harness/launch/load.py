@@ -7,14 +7,16 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trm_harness.contracts import Model, ModelRequest, Task
-from trm_harness.environment import public_command
+from trm_harness.environment import public_command, share_cores
 from trm_harness.errors import BadInput, HarnessError, PluginError
 from trm_harness.evaluate import InferencePlan, Setting, check_folder, select
 from trm_harness.evaluate.stored import StoredPlan
+from trm_harness.evaluate.workers import Workers
 from trm_harness.fingerprint import file_sha256
 from trm_harness.hub import cache_only
 from trm_harness.launch.choices import (
@@ -41,6 +43,7 @@ class Start:
     plan: InferencePlan
     out: Path
     setting: Setting
+    launch: Launch
 
 
 def prepare(choices: Choices, out: Path | None = None, command: str | None = None) -> Start:
@@ -60,15 +63,32 @@ def prepare(choices: Choices, out: Path | None = None, command: str | None = Non
     own = _has_own_data(launch, task, plan.split)
     said = public_command(["trm-harness", *sys.argv[1:]]) if command is None else command
     setting = dataclasses.replace(setting, contamination=contamination, own_data=own, command=said)
-    return Start(task, model, plan, out, setting)
+    return Start(task, model, plan, out, setting, launch)
 
 
-def again(folder: Path) -> tuple[Task, Model]:
-    """Task and model of an interrupted run, from its own ``plan.json``."""
+def again(folder: Path, processes: int = 1) -> tuple[Task, Model, Workers | None]:
+    """Task and model of an interrupted run, from its own ``plan.json``, and the processes that are to answer."""
     stored = StoredPlan.load(folder)
     launch = stored_launch(stored.launch, folder)
     task = task_of(launch.task, Path(launch.data) if launch.data else None, views=launch.views)
-    return task, load(launch, task, stored.plan, *weights_of(launch))[0]
+    model, _ = load(launch, task, stored.plan, *weights_of(launch))
+    return task, model, workers(launch, stored.plan, processes)
+
+
+def workers(launch: Launch, plan: InferencePlan, count: int) -> Workers | None:
+    """So many processes that answer what ``launch`` names; ``None`` for one."""
+    return Workers(count, partial(_in_process, launch, plan, count)) if count > 1 else None
+
+
+def _in_process(launch: Launch, plan: InferencePlan, count: int, place: int) -> tuple[Task, Model]:
+    """Task and model of one of ``count`` processes: its own GPU, or its share of the cores."""
+    task = task_of(launch.task, Path(launch.data) if launch.data else None, views=launch.views)
+    uses_torch = bool(launch.weights or launch.card or launch.untrained)
+    if uses_torch and launch.device.startswith("cuda"):
+        launch = dataclasses.replace(launch, device=f"cuda:{place}")
+    elif uses_torch:
+        share_cores(count)
+    return task, load(launch, task, plan, *weights_of(launch))[0]
 
 
 def load(

@@ -1,0 +1,78 @@
+"""``eval --processes``: several processes leave the journal and the scores that one leaves, to the byte."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from trm_harness.record import read
+
+Harness = Callable[..., subprocess.CompletedProcess[str]]
+NANO = ("eval", "--task", "sudoku-4x4", "--model", "trm-nano", "--limit", "30", "--batch-size", "4", "--steps", "3")
+
+
+@pytest.mark.parametrize("more", [(), pytest.param(("--augment", "3", "--halt", "adaptive"), marks=pytest.mark.slow)])
+def test_the_journal_is_the_same_to_the_byte(more: tuple[str, ...], harness: Harness, tmp_path: Path) -> None:
+    for name, count in (("one", "1"), ("two", "2")):
+        said = harness(*NANO, *more, "--out", name, "--processes", count, OMP_NUM_THREADS="1")
+        assert said.returncode == 0, said.stderr
+    for file in ("journal.jsonl", "puzzles.csv", "candidates.csv"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes(), file
+    assert read(tmp_path / "one").scores == read(tmp_path / "two").scores
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_run_and_resume_finishes_it(harness: Harness, tmp_path: Path) -> None:
+    whole = harness(*NANO, "--augment", "8", "--out", "whole", OMP_NUM_THREADS="1")
+    assert whole.returncode == 0, whole.stderr
+    line = [sys.executable, "-m", "trm_harness", *NANO, "--augment", "8", "--out", "killed", "--processes", "2"]
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True
+    )
+    journal = tmp_path / "killed" / "journal.jsonl"
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    spawned = [p for p in psutil.Process(process.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+    spawned[0].kill()
+    said = process.communicate(timeout=60)[1]
+    if process.returncode:
+        assert process.returncode == 1
+        assert "a process that answers died" in said
+        on = harness("eval", "--resume", "killed", "--processes", "2", OMP_NUM_THREADS="1")
+        assert on.returncode == 0, on.stderr
+    assert journal.read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
+
+
+def test_a_model_with_an_account_stays_in_one_process(harness: Harness, tmp_path: Path) -> None:
+    settings = ("--set", "model=x", "--set", "base_url=http://127.0.0.1:9/v1")
+    said = harness(
+        "eval",
+        "--task",
+        "sudoku-4x4",
+        "--model",
+        "llm",
+        *settings,
+        "--limit",
+        "1",
+        "--processes",
+        "2",
+        OPENAI_API_KEY="none",
+    )
+    assert said.returncode == 2, said.stderr
+    assert "keeps one account of what it uses: leave --processes out" in said.stderr
+
+
+def test_solvers_share_their_work_too(harness: Harness, tmp_path: Path) -> None:
+    said = harness(
+        "eval", "--task", "maze-8x8", "--model", "oracle-maze", "--limit", "40", "--processes", "2", "--out", "run"
+    )
+    assert said.returncode == 0, said.stderr
+    assert read(tmp_path / "run").headline.numerator == 40

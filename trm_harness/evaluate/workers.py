@@ -1,0 +1,97 @@
+"""Who answers the batches: this process one after the other, or several processes that share them out.
+
+The order of answers is the plan's either way and a batch keeps its neighbours, so the journal is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+from trm_harness.contracts import Metered, Model, Task
+from trm_harness.errors import BadInput, CheckFailed
+from trm_harness.evaluate.plan import Asked
+from trm_harness.evaluate.steps import predict
+from trm_harness.journal import Row
+
+Batches = Iterable[tuple[int, list[Asked]]]
+Answered = Iterator[tuple[int, list[Asked], list[Row]]]
+Tick = Callable[[float], None]
+Ticks = Callable[[int, int], Tick]
+"""``(items before a batch, items in it)`` to who is told of the share of it that is done."""
+
+_AHEAD = 2
+"""Batches waiting for each process: enough to keep it busy, few enough that little is lost by Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """``count`` processes; ``build(place)`` gives each its task and model and must survive pickling."""
+
+    count: int
+    build: Callable[[int], tuple[Task, Model]]
+
+    def check(self, model: Model) -> None:
+        """``BadInput`` for a model that several processes cannot share."""
+        if isinstance(model, Metered):
+            raise BadInput(f"model {model.spec.id} keeps one account of what it uses: leave --processes out")
+
+    def answers(self, batches: Batches, ask: tuple[int, str, float], ticks: Ticks) -> Answered:
+        """As :func:`one_by_one`, several batches at once. ``CheckFailed`` if a process dies."""
+        context = get_context("spawn")
+        places = context.SimpleQueue()
+        for place in range(self.count):
+            places.put(place)
+        pool = ProcessPoolExecutor(self.count, context, _begin, (places, self.build))
+        waiting: deque[tuple[int, list[Asked], Future[list[Row]]]] = deque()
+        try:
+            for before, batch in batches:
+                waiting.append((before, batch, pool.submit(_answer, batch, ask)))
+                if len(waiting) >= self.count * _AHEAD:
+                    yield _next(waiting, ticks)
+            while waiting:
+                yield _next(waiting, ticks)
+        except BrokenProcessPool as error:
+            raise CheckFailed(
+                "a process that answers died (out of memory?): try --resume with fewer processes"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def one_by_one(task: Task, model: Model, batches: Batches, ask: tuple[int, str, float], ticks: Ticks) -> Answered:
+    """Each batch with the items before it and its rows. ``ask`` are steps, halting and noise; ``ticks`` make who is
+    told of progress inside a batch.
+    """
+    steps, halt, noise = ask
+    for before, batch in batches:
+        yield before, batch, predict(task, model, batch, steps, halt, ticks(before, len(batch)), noise)
+
+
+def _next(waiting: deque[Any], ticks: Ticks) -> tuple[int, list[Asked], list[Row]]:
+    before, batch, future = waiting.popleft()
+    rows = future.result()
+    ticks(before, len(batch))(1.0)
+    return before, batch, rows
+
+
+_own: list[tuple[Task, Model]] = []
+"""A process's own task and model."""
+
+
+def _begin(places: Any, build: Callable[[int], tuple[Task, Model]]) -> None:
+    # Ctrl-C is the first process's business: it lets the batches under way finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _own[:] = [build(places.get())]
+
+
+def _answer(batch: list[Asked], ask: tuple[int, str, float]) -> list[Row]:
+    steps, halt, noise = ask
+    task, model = _own[0]
+    return predict(task, model, batch, steps, halt, lambda share: None, noise)
