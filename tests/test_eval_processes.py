@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from trm_harness import registry
+from trm_harness.errors import BadInput
+from trm_harness.evaluate.workers import Workers
 from trm_harness.record import read
 
 Harness = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,23 +54,15 @@ def test_a_worker_that_dies_ends_the_run_and_resume_finishes_it(harness: Harness
     assert journal.read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
 
 
-def test_a_model_with_an_account_stays_in_one_process(harness: Harness, tmp_path: Path) -> None:
-    settings = ("--set", "model=x", "--set", "base_url=http://127.0.0.1:9/v1")
-    said = harness(
-        "eval",
-        "--task",
-        "sudoku-4x4",
-        "--model",
-        "llm",
-        *settings,
-        "--limit",
-        "1",
-        "--processes",
-        "2",
-        OPENAI_API_KEY="none",
-    )
-    assert said.returncode == 2, said.stderr
-    assert "keeps one account of what it uses: leave --processes out" in said.stderr
+def test_a_model_with_an_account_stays_in_one_process() -> None:
+    class Counting:
+        spec = registry.default().models.spec("llm")
+
+        def usage(self) -> dict[str, float]:
+            return {"requests": 1.0}
+
+    with pytest.raises(BadInput, match="model llm keeps one account of what it uses: leave --processes out"):
+        Workers(2, lambda place: pytest.fail("made")).check(Counting())
 
 
 def test_solvers_share_their_work_too(harness: Harness, tmp_path: Path) -> None:
