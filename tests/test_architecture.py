@@ -36,6 +36,8 @@ MAY_IMPORT = {
     "shipped": "specs hookspecs paths",
     # The pure rooms: values in, values out.
     "lazy": "",
+    "show": "",
+    "callable": "",
     "augment": "types",
     "fingerprint": "types augment",
     "solvers": "types",
@@ -51,7 +53,7 @@ MAY_IMPORT = {
     "contamination": "types specs contracts fingerprint record",
     "environment": "record",
     # The rooms that do the work.
-    "evaluate": "types specs contracts augment journal vote scoring stats record environment",
+    "evaluate": "callable types specs contracts augment journal vote scoring stats record environment",
     "zoo": "types specs contracts hookspecs plugins registry paths record fingerprint hub",
     "launch": (
         "types specs contracts plugins registry record fingerprint hub contamination environment evaluate zoo adapt"
@@ -60,16 +62,20 @@ MAY_IMPORT = {
     "convert": "types specs contracts plugins registry record fingerprint environment hub paths zoo nn",
     "trust": "types specs contracts journal record stats environment paths evaluate zoo launch",
     "curate": "types specs registry record fingerprint environment paths evaluate zoo launch trust convert",
+    "api": "types contracts record registry show evaluate zoo launch train",
     "leaderboard": "record stats",
     "nn": "types specs contracts fingerprint environment",
     # Validation is the evaluator's own answering, so that `eval` finds the number that training reported.
-    "train": "types specs contracts hookspecs plugins registry paths record fingerprint zoo nn environment evaluate",
+    "train": (
+        "callable types specs contracts hookspecs plugins registry paths record fingerprint zoo nn environment evaluate"
+    ),
     "testing": "types specs contracts augment fingerprint vote scoring hookspecs plugins registry evaluate train nn",
 }
 """Room -> rooms it may import. Every room may import ``errors`` and itself; the command line may import anything."""
 
 ANYTHING = ("cli", "__main__")
-PURE = ("types", "specs", "errors", "lazy", "augment", "compare", "fingerprint", "solvers", "stats", "scoring", "vote")
+PURE = ("types", "specs", "errors", "lazy", "show", "augment", "compare", "fingerprint", "solvers", "stats", "scoring")
+PURE += ("vote",)
 TORCH = ("nn", "train", "testing", "cli", "environment", "convert", "adapt")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = ("__init__", "hookspecs", "specs", "errors", "plugins", "registry", "paths", "shipped", "__main__", "cli")

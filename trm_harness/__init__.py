@@ -1,5 +1,8 @@
 """trm-harness: puzzles in from task plugins, answers from tiny recursive models (or any other solver), records out.
 
+``load_task``, ``load_model``, ``evaluate`` and ``train`` do in one line what the command line does; the last two are
+the packages of that name, which can be called (see :mod:`trm_harness.callable`).
+
 The names below are what plugins and notebooks need most; each room's own module has the rest. They are looked up on
 first use, so that ``import trm_harness`` costs a millisecond and pulls in neither numpy nor torch.
 """
@@ -9,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trm_harness.api import load_model, load_task
     from trm_harness.contracts import Model, ModelRequest, Task
     from trm_harness.errors import BadInput, CheckFailed, HarnessError, PluginError, UnknownName
     from trm_harness.hookspecs import hookimpl
@@ -38,15 +42,19 @@ __all__ = [
     "TrainerSpec",
     "UnknownName",
     "hookimpl",
+    "load_model",
+    "load_task",
 ]
 
 _ROOMS = {
+    "api": ("load_model", "load_task"),
     "contracts": ("Model", "ModelRequest", "Task"),
     "errors": ("BadInput", "CheckFailed", "HarnessError", "PluginError", "UnknownName"),
     "hookspecs": ("hookimpl",),
     "specs": ("CardsSpec", "ClaimsSpec", "ModelSpec", "TaskSpec", "TrainerSpec"),
     "types": ("Batch", "Cost", "DataSource", "Encoded", "ModelFacts", "Parameters", "Prediction", "Puzzle"),
 }
+_CALLABLE = ("evaluate", "train")
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
@@ -54,6 +62,10 @@ def __getattr__(name: str) -> Any:
     """Import a public name from its room on first use; ``__version__`` is read from the installed distribution."""
     if name == "__version__":
         value = _installed_version()
+    elif name in _CALLABLE:
+        from importlib import import_module
+
+        value = import_module(f"{__name__}.{name}")
     elif name in _ROOM_OF:
         from importlib import import_module
 
@@ -65,7 +77,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "__version__"})
+    return sorted({*globals(), *__all__, *_CALLABLE, "__version__"})
 
 
 def _installed_version() -> str:

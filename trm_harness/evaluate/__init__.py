@@ -1,5 +1,6 @@
 """The evaluator: task and model in, journal and record out. One loop for every task and every model."""
 
+from trm_harness.callable import callable_package
 from trm_harness.evaluate.plan import InferencePlan, select
 from trm_harness.evaluate.run import Setting, Watchers, check_folder, evaluate, rescore, resume, verdicts
 
@@ -14,3 +15,5 @@ __all__ = [
     "select",
     "verdicts",
 ]
+
+callable_package(__name__, "trm_harness.api:evaluate")
