@@ -348,6 +348,44 @@ def test_the_reference_format_loads_back_to_equal_outputs(
     )
 
 
+def test_the_multi_scale_file_comes_in_and_goes_out(call: Call, own: Path, tmp_path: Path) -> None:
+    from trm_model_trm.checkpoint import ARCHITECTURE, to_reference
+
+    config = ARCHITECTURE.config(
+        vocab_size=11, seq_len=81, hidden_size=32, heads=4, layers=1, h_cycles=2, l_cycles=3, features=7,
+        supervision_steps=2, puzzle_dim=32,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    network = ARCHITECTURE.network(config).eval()
+    theirs = to_reference(network.state_dict())
+    assert {f"inner.L{scale}_init" for scale in range(1, 7)} <= set(theirs)
+    file = checkpoint(tmp_path / "step_3", theirs)
+    done = import_checkpoint(
+        Import(
+            file, "trm_hier6", "sudoku-9x9", "trm-7m-multiscale.x", settings={"heads": 4, "h_cycles": 2, "l_cycles": 3}
+        ),
+        own,
+    )
+    told = {setting.name: (setting.value, setting.how) for setting in done.settings}
+    assert told["features"] == (7, "shape")
+    back, _, _ = load_weights(done.card.folder / "weights.safetensors", ARCHITECTURE)
+    x, state = torch.randn(2, 97, 32), back.initial_state(2, 81)
+    got = back.refine(state, x, None, last=True)
+    # The same rule once more, one line at a time.
+    y, z = state[0], list(state[1:])
+    for update in range(3):
+        z[update] = network.core(sum(z), y + x, None)
+    y = network.core(y, sum(z), None)
+    for ours, wanted in zip(got, (y, *z), strict=True):
+        torch.testing.assert_close(ours, wanted)
+    assert torch.equal(got[6], state[6])
+    said = call("zoo", "export", "trm-7m-multiscale.x", "--format", "reference", "--out", "again")
+    assert said.code == 0, said.err
+    assert "trm_hier6" in Path("again/all_config.yaml").read_text()
+    with pytest.raises(BadInput, match="at most 6 updates"):
+        ARCHITECTURE.config(vocab_size=11, seq_len=81, features=7, l_cycles=7)
+
+
 def test_a_variant_that_the_reference_has_not_stays_here(call: Call, own: Path, tmp_path: Path) -> None:
     Path("recipe.toml").write_text(
         "batch_size = 4\n[model]\nhidden_size = 16\nheads = 2\npuzzle_dim = 16\n"

@@ -82,6 +82,12 @@ SPECS = (
         ABLATED | {"features": 1},
     ),
     _spec(
+        "trm-7m-multiscale",
+        "TRM ablation: multi-scale z",
+        "A latent of its own for each of the six updates of a round (table 2 of the paper); 7M parameters.",
+        ABLATED | {"features": 7},
+    ),
+    _spec(
         "trm-7m-separate",
         "TRM ablation: separate networks",
         "Separate networks for the updates of y and z, f_H and f_L (table 1 of the paper); 14M parameters.",

@@ -14,8 +14,11 @@ import torch
 
 from trm_harness.nn.layers import Rope
 from trm_harness.nn.network import Network, NetworkConfig
-from trm_harness.nn.recursion import refine_pair, refine_single
+from trm_harness.nn.recursion import refine_pair, refine_scales, refine_single
 from trm_harness.nn.supervision import State
+
+SCALES = 6
+"""Latents of the multi-scale variant."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,17 @@ class TRMConfig(NetworkConfig):
 
     ``layers`` [L_layers], ``h_cycles`` [H_cycles] (T) outer rounds of which the last has gradients, ``l_cycles``
     [L_cycles] (n) latent updates a round. The paper's ablations (tables 1 and 2) are these three: ``features`` 2 for
-    an answer ``y`` and a latent ``z``, 1 for a single ``z`` that is both; ``networks`` 1 for a network shared by the
-    updates of ``y`` and ``z``, 2 for separate ones (f_H and f_L); ``gradient`` ``full`` through the whole last round,
-    ``one-step`` through the last update of ``z`` and of ``y`` only.
+    an answer ``y`` and a latent ``z``, 1 for a single ``z`` that is both, 7 for a ``z`` of its own for each of up to
+    six latent updates (multi-scale z); ``networks`` 1 for a network shared by the updates of ``y`` and ``z``, 2 for
+    separate ones (f_H and f_L); ``gradient`` ``full`` through the whole last round, ``one-step`` through the last
+    update of ``z`` and of ``y`` only.
     """
 
     title: ClassVar[str] = "TRM"
     counts: ClassVar[tuple[str, ...]] = (*NetworkConfig.counts, "layers", "h_cycles", "l_cycles")
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         **NetworkConfig.choices,
-        "features": (1, 2),
+        "features": (1, 2, SCALES + 1),
         "networks": (1, 2),
         "gradient": ("full", "one-step"),
     }
@@ -48,6 +52,8 @@ class TRMConfig(NetworkConfig):
 
     def _check_sizes(self) -> None:
         super()._check_sizes()
+        if self.features > 2 and (self.l_cycles > SCALES or self.networks > 1):
+            raise self._bad(f"{SCALES} latents take at most {SCALES} updates a round of one network: lower l_cycles")
         if self.features < self.networks:
             raise self._bad("a single feature has nothing for a second network to update: set networks or features")
 
@@ -62,7 +68,8 @@ class TRM(Network):
 
     def __init__(self, config: TRMConfig, dtype: torch.dtype = torch.float32) -> None:
         names = ("core",) if config.networks == 1 else ("latent_core", "answer_core")
-        starts = ("z_init",) if config.features == 1 else ("y_init", "z_init")
+        scales = tuple(f"z{scale}_init" for scale in range(1, SCALES + 1))
+        starts = {1: ("z_init",), 2: ("y_init", "z_init")}.get(config.features, ("y_init", *scales))
         super().__init__(config, dtype, dict.fromkeys(names, config.layers), starts)
         self.cycles = (config.h_cycles, config.l_cycles)
 
@@ -79,4 +86,6 @@ class TRM(Network):
         latent, answer = self.stacks[0], self.stacks[-1]
         if self.config.features == 1:
             return refine_single(latent, state, x, rope, self.cycles[1], one_step)
+        if self.config.features > 2:
+            return refine_scales(latent, state, x, rope, self.cycles[1], one_step)
         return refine_pair(latent, answer, state, x, rope, self.cycles[1], one_step)

@@ -149,7 +149,7 @@ def test_reference_views_replace_the_sampled_ones(monkeypatch: pytest.MonkeyPatc
     from trm_task_arc import reference
 
     listed = ["<blank>", "00576224", "00576224|||t1|||0213456789", "00576224|||t2|||0123456798"]
-    monkeypatch.setattr(reference, "reference_identifiers", lambda version: listed)
+    monkeypatch.setattr(reference, "known_identifiers", lambda version: listed)
     spec = arc_task().spec
     task = ArcTask(replace(spec, options={**spec.options, "views": "reference"}))
     real = puzzle("00576224")

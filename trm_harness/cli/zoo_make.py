@@ -64,7 +64,7 @@ def add(weights: Path, replace: bool, folder: Path | None, **options: Any) -> No
 
 @click.command(name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--arch", help="trm, trm_singlez, hrm, transformers_baseline (the reference's files), or a model id.")
+@click.option("--arch", help="trm, trm_singlez, trm_hier6, hrm, transformers_baseline (the reference's) or a model.")
 @click.option("--task", help="Task that the checkpoint answers.")
 @click.option("--name", default="", help="The card's name, architecture.tag.  [default: from the model and the file]")
 @click.option("--config", type=click.Path(path_type=Path), help="The reference's all_config.yaml.")

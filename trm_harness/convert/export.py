@@ -27,6 +27,7 @@ PREFIX = "_orig_mod.model."
 CLASSES = {
     "trm": "recursive_reasoning.trm@TinyRecursiveReasoningModel_ACTV1",
     "trm_singlez": "recursive_reasoning.trm_singlez@TinyRecursiveReasoningModel_ACTV1",
+    "trm_hier6": "recursive_reasoning.trm_hier6@TinyRecursiveReasoningModel_ACTV1",
     "hrm": "recursive_reasoning.hrm@HierarchicalReasoningModel_ACTV1",
     "transformers_baseline": "recursive_reasoning.transformers_baseline@Model_ACTV2",
 }

@@ -43,7 +43,8 @@ def from_shapes(architecture: Architecture, state: Mapping[str, Tensor], seq_len
         known |= {"puzzle_dim": 0}
     known |= _positions(state, seq_len)
     if "features" in {field.name for field in fields(architecture.config)}:
-        known["features"] = 2 if "y_init" in state else 1
+        # One starting vector for each feature.
+        known["features"] = sum(name.endswith("_init") for name in state)
     return known
 
 

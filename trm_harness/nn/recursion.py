@@ -33,6 +33,18 @@ def refine_single(core: Stack, state: State, x: Tensor, rope: Rope | None, updat
     return (core(core(z, x, rope), None, rope),)
 
 
+def refine_scales(core: Stack, state: State, x: Tensor, rope: Rope | None, updates: int, one_step: bool) -> State:
+    """State ``(y, z1, z2, ...)``: ``z_i <- core(sum of z + y + x)`` for the first ``updates`` of them in turn, then
+    ``y <- core(y + sum of z)``: each latent update has a feature of its own.
+    """
+    y, *scales = state
+    with _gradients(not one_step):
+        for place in range(updates - 1):
+            scales[place] = core(sum(scales), y + x, rope)
+    scales[updates - 1] = core(sum(scales), y + x, rope)
+    return core(y, sum(scales), rope), *scales
+
+
 def _gradients(wanted: bool) -> torch.autograd.grad_mode.set_grad_enabled:
     # Never switches gradients on where the caller has switched them off.
     return torch.set_grad_enabled(wanted and torch.is_grad_enabled())

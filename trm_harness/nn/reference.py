@@ -25,6 +25,7 @@ _DIRECT = {
     "inner.puzzle_emb.weights": "table.weight",
     "inner.H_init": "y_init",
     "inner.L_init": "z_init",
+    **{f"inner.L{scale}_init": f"z{scale}_init" for scale in range(1, 7)},
 }
 _LAYER = {
     "self_attn.qkv_proj": "attention.qkv",
@@ -42,6 +43,7 @@ _OUR_BLOCK = re.compile(r"^(\w+)\.blocks\.(\d+)\.(.+)\.weight$")
 ARCHITECTURES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "trm": ("trm", {}),
     "trm_singlez": ("trm", {"features": 1}),
+    "trm_hier6": ("trm", {"features": 7}),
     "hrm": ("hrm", {}),
     "transformers_baseline": ("direct", {}),
 }
