@@ -38,7 +38,8 @@ class Repository:
 class Hub:
     """The server's content and its diary. Set ``broken`` to an HTTP status to have it answer everything with that.
 
-    ``cut`` makes every download end after so many bytes, whatever length was promised.
+    ``cut`` makes every download end after so many bytes, whatever length was promised; whoever asks for the rest (a
+    Range header) gets it, so many bytes of it at a time.
 
     ``large`` has files stated by their sha256, as the hub does for all above 10 MB; ``stated`` states this one instead.
     Weights are taken by the protocol for large files (git LFS) and lie in ``stored`` by their sha256 until a commit
@@ -212,7 +213,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.content.large:
             etag["X-Linked-Etag"] = f'"{self.content.stated or hashlib.sha256(content).hexdigest()}"'
             etag["X-Linked-Size"] = str(len(content))
-        return self._send(200, content, etag, send_body, cut=self.content.cut)
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        if start:
+            etag["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        return self._send(206 if start else 200, content[start:], etag, send_body, cut=self.content.cut)
 
     def _repository(self, kind: str, repo_id: str, revision: str, send_body: bool) -> Repository | None:
         """The repository at ``revision``; otherwise refuses as the hub does and returns ``None``."""

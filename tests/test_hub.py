@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from tests.conftest import ROOT
 from tests.hub_server import Hub, serving
@@ -139,6 +140,16 @@ def test_a_download_cut_short_is_one_line_and_not_kept(hub: Hub, home: Path, mon
     assert kept(home) == []
     hub.cut = None
     assert client.fetch(REPO, FILE, "main", sha256).read_bytes() == TEXT
+
+
+def test_a_download_cut_short_goes_on_where_it_stopped(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    # The client keeps what it has in pieces of 10 MB; the file here is smaller.
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    sha256 = hub.put(REPO, FILE, TEXT)
+    hub.cut = len(TEXT) // 3 + 1000
+    assert client.fetch(REPO, FILE, "main", sha256).read_bytes() == TEXT
+    assert len(hub.downloads()) == 3
 
 
 def test_a_hub_that_is_gone_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

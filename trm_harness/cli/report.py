@@ -213,6 +213,8 @@ def _trajectories(protocol: Mapping[str, Any]) -> str:
     """What restarts and noise add to the protocol line."""
     restarts, noise = protocol["restarts"], protocol["noise"]
     words = f" x {restarts} trajectories" if restarts > 1 else ""
+    if protocol.get("adapt"):
+        words += f", adapted to each task ({protocol['adapt']}, {protocol['adapt_steps']} steps)"
     return f"{words}{f' with noise {noise:g} on the latent before each step' if noise else ''}"
 
 

@@ -12,7 +12,7 @@ from trm_harness.fingerprint import file_sha256
 from trm_harness.hub import HubFile
 from trm_harness.record import RECORD_FILE, read, write_text
 from trm_harness.zoo import Card, Source, read_card, refuse_taken, weights_path
-from trm_harness.zoo.cards import CARD_FILE
+from trm_harness.zoo.cards import CARD_FILE, is_file_name
 from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import write_card
 
@@ -36,7 +36,7 @@ def export_hub(card: Card, out: Path, record: Path | None) -> Path:
         shutil.copyfile(weights, stage / MODEL_FILE)
         told = {"architecture": card.architecture, "config": dict(card.config), "encoding": dict(card.encoding)}
         write_text(stage / "config.json", json.dumps({"library_name": LIBRARY, **told}, indent=2) + "\n")
-        for name in filter(None, (card.golden, card.training.recipe)):
+        for name in _beside(card):
             if (card.folder / name).is_file():
                 shutil.copyfile(card.folder / name, stage / name)
         shared = dataclasses.replace(_with_record(card, stage, record), folder=stage, source=Source(file=MODEL_FILE))
@@ -150,10 +150,14 @@ def _name_in(file: Path) -> str:
 
 
 def _extras(card: Card) -> list[str]:
-    named = [name for name in (card.golden, card.training.recipe) if name and "/" not in name]
     place = card.expected.record if card.expected else ""
     safe = place.startswith("record/") and ".." not in Path(place).parts
-    return named + ([f"{place}/{name}" for name in RECORD_FILES] if safe else [])
+    return _beside(card) + ([f"{place}/{name}" for name in RECORD_FILES] if safe else [])
+
+
+def _beside(card: Card) -> list[str]:
+    """Files that a card names beside it; a recipe may also be told in words, which name none."""
+    return [name for name in (card.golden, card.training.recipe) if name and is_file_name(name)]
 
 
 def _bring(repo_id: str, commit: str, name: str, stage: Path, limit: int | None, optional: bool = False) -> None:

@@ -55,7 +55,9 @@ def check_score(card: Card, limit: int | None = None, watchers: Watchers | None 
     try:
         folder = record_of(card)
         stored, old = StoredPlan.load(folder), records.read(folder)
-        task = task_of(card.task)
+        # A released table knows certain views only, which its weights ask of the task.
+        views = str(card.encoding.get("views", ""))
+        task = task_of(card.task, views=views)
         plan = dataclasses.replace(stored.plan, limit=limit or stored.plan.limit)
         launch = Launch(
             task.spec.id, card.architecture, card.name, device=resolve_device("auto"), dtype=old.protocol.dtype

@@ -241,7 +241,7 @@ def _complaints(card: Card) -> Iterator[tuple[str, str]]:
     unseen = card.status == "unverified" and card.source.hub and not card.sha256
     if not unseen and not _SHA256.fullmatch(card.sha256):
         yield "sha256", "must be the 64 lower-case hex digits of the weights file's sha256 (empty: unseen hub weights)"
-    if card.golden and not _is_file_name(card.golden):
+    if card.golden and not is_file_name(card.golden):
         yield "golden", f"{card.golden!r} must be the name of a file beside the card"
     if min(dataclasses.astuple(card.parameters)) < 0:
         yield "parameters", "cannot be negative"
@@ -256,7 +256,7 @@ def _source_complaints(source: Source, pinned: bool) -> Iterator[tuple[str, str]
         yield "source.format", f"{source.format!r} is not one of {', '.join(FORMATS)}"
     if bool(source.file) == any(hub):
         yield "source", "give either 'file' or all of 'hub', 'revision' and 'filename'"
-    elif source.file and not _is_file_name(source.file):
+    elif source.file and not is_file_name(source.file):
         yield "source.file", f"{source.file!r} must be the name of a file beside the card"
     elif not source.file and not (source.hub and source.filename and source.revision):
         yield "source", "a hub source needs 'hub', 'filename' and 'revision'"
@@ -285,6 +285,6 @@ def _expected_complaints(card: Card) -> Iterator[tuple[str, str]]:
         yield "expected.n", "a score is over at least one puzzle"
 
 
-def _is_file_name(text: str) -> bool:
+def is_file_name(text: str) -> bool:
     """Whether ``text`` names a file in the same folder and cannot lead out of it."""
     return text not in (".", "..") and not set(text) & set("/\\:\0")
