@@ -9,6 +9,7 @@ before it) tells a damaged line from a good one; a last line without its line br
 from __future__ import annotations
 
 import json
+import lzma
 import math
 import os
 import struct
@@ -22,6 +23,7 @@ from typing import BinaryIO, NamedTuple, Self
 import numpy as np
 
 from trm_harness.errors import BadInput
+from trm_harness.record import ARCHIVED_JOURNAL_FILE
 from trm_harness.types import Grid
 
 _SYMBOLS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
@@ -184,13 +186,18 @@ class Journal:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered raw lines; ``BadInput`` if the file is not there."""
+    """Numbered raw lines, compressed where the run was filed; ``BadInput`` if the file is not there or damaged."""
+    packed = path.with_name(ARCHIVED_JOURNAL_FILE)
     try:
-        file = path.open("rb", buffering=1 << 20)
+        archived = not path.exists() and packed.exists()
+        file = lzma.open(packed) if archived else path.open("rb", buffering=1 << 20)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
     with file:
-        yield from enumerate(file, start=1)
+        try:
+            yield from enumerate(file, start=1)
+        except (EOFError, lzma.LZMAError) as error:
+            raise BadInput(f"{packed} is damaged: {error}") from None
 
 
 def _checked(path: Path, number: int, line: bytes) -> Entry:

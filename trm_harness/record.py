@@ -23,6 +23,7 @@ SCHEMA_VERSION = 1
 RECORD_FILE = "run.json"
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
+ARCHIVED_JOURNAL_FILE = "journal.jsonl.xz"
 PUZZLES_FILE = "puzzles.csv"
 CANDIDATES_FILE = "candidates.csv"
 

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from trm_harness.cli.options import SuggestingGroup, json_option
+from trm_harness.errors import BadInput
 
 if TYPE_CHECKING:
     from trm_harness.leaderboard.rows import Row
     from trm_harness.registry import Registry
+
+
+filed_data_option = click.option(
+    "--data", multiple=True, metavar="TASK=DIR", help="Where the puzzles of a task lie that do not ship. May be repeated."
+)
 
 
 @click.group(cls=SuggestingGroup, name="leaderboard")
@@ -49,6 +55,43 @@ def show(task: str, form: str, runs: tuple[Path, ...], split: str, as_json: bool
     form = "json" if as_json else form
     text = render(board, form)
     click.echo(_fitted(text) if form == "table" else text)
+
+
+@command.command()
+@click.argument("run")
+@click.option("--to", type=click.Path(path_type=Path), help="Records folder.  [default: leaderboards/records]")
+@filed_data_option
+@click.option(
+    "--self-reported", is_flag=True, help="File it unchecked where its puzzles are not at hand; its row says so."
+)
+def add(run: str, to: Path | None, data: tuple[str, ...], self_reported: bool) -> None:
+    """Check RUN (a folder, an id under ./runs, or "last") and file it among the published records.
+
+    Its scores are recomputed from its answers first; anything wrong leaves nothing behind.
+    """
+    from trm_harness.cli.filing import data_folders, run_add
+    from trm_harness.cli.runs import find_run
+
+    click.echo(f"filed {run_add(find_run(run), to, data_folders(data), self_reported)}")
+
+
+@command.command()
+@click.argument("places", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--root", type=click.Path(path_type=Path), help="Leaderboards folder.  [default: the shipped one]")
+@click.option("--base", default="", metavar="REF", help="Also compare with this git commit: nothing may vanish.")
+@filed_data_option
+@click.option("--strict", is_flag=True, help="Fail if any record's scores cannot be recomputed here.")
+def check(places: tuple[Path, ...], root: Path | None, base: str, data: tuple[str, ...], strict: bool) -> None:
+    """Prove the published records (or those below PLACES): hashes, declarations, scores from answers, nothing gone."""
+    from trm_harness import paths
+    from trm_harness.cli.filing import data_folders, run_check, show_report
+
+    chosen = [place.resolve() for place in places]
+    folder = (root or paths.leaderboards()).resolve()
+    for place in chosen:
+        if not place.is_relative_to(folder / "records") or not place.exists():
+            raise BadInput(f"{place} is no folder below {folder / 'records'}")
+    show_report(run_check(folder, base, data_folders(data), chosen), strict)
 
 
 def _fitted(text: str) -> str:

@@ -1,0 +1,318 @@
+"""What must hold for a filed record and for a change to the records, as far as files alone can tell.
+
+Whether model and task exist and whether the scores follow from the answers takes the registry: the command line asks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import lzma
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trm_harness.errors import BadInput
+from trm_harness.leaderboard.archive import (
+    FILMS_FILE,
+    KEPT,
+    MANIFEST_FILE,
+    VERIFICATION_FILE,
+    holding_checks,
+    place_of,
+    read_checks,
+    read_films,
+    read_manifest,
+    sha256,
+)
+from trm_harness.record import (
+    ARCHIVED_JOURNAL_FILE,
+    CANDIDATES_FILE,
+    JOURNAL_FILE,
+    PLAN_FILE,
+    PUZZLES_FILE,
+    RECORD_FILE,
+    RunRecord,
+    ScoreEntry,
+    read,
+    read_json,
+)
+
+LARGEST = 4 << 20
+"""Bytes of a filed run, all files together."""
+
+WITHDRAWN_FILE = "withdrawn.csv"
+WITHDRAWN_COLUMNS = ("place", "date", "reason")
+
+# A folder from the root of a disk, or of somebody's home: the same shape that the record's own writer cuts off.
+_PRIVATE = re.compile(r"(?<![\w.:/<>])(?:[A-Za-z]:)?(?:[/\\]|~[\w.-]*[/\\])(?:[^\s/\\'\"<>]+[/\\])+[^\s'\"]*|file://\S+")
+_TEXTS = (RECORD_FILE, PLAN_FILE, FILMS_FILE, VERIFICATION_FILE)
+_PUBLISHED = re.compile(r"(?:[^/]+/){4}[^/]+")
+_DERIVED = (PUZZLES_FILE, CANDIDATES_FILE)
+_GRIDS = {"input", "answer", "frames", "demonstrations"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a check has to say of a ``place``: a problem fails it, a note informs the reviewer."""
+
+    place: str
+    text: str
+    problem: bool = True
+
+    def __str__(self) -> str:
+        return f"{'PROBLEM' if self.problem else 'note'} {self.place}: {self.text}"
+
+
+def check_filed(folder: Path, root: Path) -> Iterator[Finding]:
+    """Everything that a filed run's own files can show to be wrong."""
+    place = folder.relative_to(root).as_posix()
+    try:
+        record = read(folder)
+    except BadInput as problem:
+        yield Finding(place, str(problem))
+        return
+    texts = [*_place(place, record), *_files(folder), *check_record(record)]
+    for part in (_plan, _private):
+        try:
+            texts += part(folder, record)
+        except BadInput as problem:
+            texts.append(str(problem))
+    yield from (Finding(place, text) for text in texts)
+    yield from _verification(folder, place)
+
+
+def check_record(record: RunRecord) -> Iterator[str]:
+    """What keeps a record from being published: unfinished, incomplete denominators, undeclared training."""
+    if record.status != "success":
+        yield f"its status is {record.status!r}: only finished runs are filed"
+    if record.headline is None:
+        yield "it has no score"
+    elif record.headline not in record.scores:
+        yield "its headline is none of its scores"
+    if record.task.own_data:
+        yield "it was made on somebody's own data, which nobody can compare with"
+    for score in record.scores:
+        yield from _denominator(score, record)
+    yield from _declarations(record)
+
+
+def check_base(
+    files: Mapping[str, bytes], base: Mapping[str, bytes], withdrawn: Mapping[str, str]
+) -> Iterator[Finding]:
+    """What became of the records of ``base`` (path below ``records`` -> content): nothing may vanish or change.
+
+    New checks may be added behind a record's others; a record whose place ``withdrawn`` names may go.
+    """
+    for name, content in sorted(base.items()):
+        place, _, file = name.rpartition("/")
+        if not _PUBLISHED.fullmatch(name) or _packed(name, content, files):
+            continue
+        if name not in files:
+            if place not in withdrawn:
+                yield Finding(place, f"{file} has vanished: a record goes only by a line in {WITHDRAWN_FILE}")
+            elif file == RECORD_FILE:
+                yield Finding(place, f"withdrawn: {withdrawn[place]}", problem=False)
+        elif file == VERIFICATION_FILE:
+            yield from _grown(place, content, files[name])
+        elif files[name] != content:
+            yield Finding(place, f"{file} was changed: a filed run stays as it is, file a new one beside it")
+    for name in sorted(files.keys() - base.keys()):
+        place, _, file = name.rpartition("/")
+        if file in (RECORD_FILE, VERIFICATION_FILE):
+            what = "new record" if file == RECORD_FILE else "new checks by whoever made this change"
+            yield Finding(place, what, problem=False)
+
+
+
+def check_reported(
+    files: Mapping[str, bytes], base: Mapping[str, bytes], withdrawn: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Reported scores that vanished (a problem unless withdrawn) or changed (a note) since ``base``."""
+    now, before = _lines(files), _lines(base)
+    for key, lines in before.items():
+        place = f"{key[0]}: {key[2]}"
+        gone, came = lines - now.get(key, Counter()), now.get(key, Counter()) - lines
+        # A changed line is one that went and one that came under the same name.
+        changed = min(gone.total(), came.total())
+        if changed:
+            yield Finding(place, f"changed: {_difference(gone, came)}", problem=False)
+        if gone.total() > changed and place not in withdrawn:
+            yield Finding(place, f"a reported score has vanished: it goes only by a line in {WITHDRAWN_FILE}")
+    added = sum((lines - before.get(key, Counter())).total() for key, lines in now.items() if key not in before)
+    if added:
+        yield Finding("reported", f"{added} new reported scores", problem=False)
+
+
+def read_withdrawn(text: str) -> dict[str, str]:
+    """Place -> reason, from ``withdrawn.csv``. ``BadInput`` for other columns or an empty reason."""
+    reader = csv.DictReader(io.StringIO(text))
+    if text and tuple(reader.fieldnames or ()) != WITHDRAWN_COLUMNS:
+        raise BadInput(f"{WITHDRAWN_FILE} needs the columns {', '.join(WITHDRAWN_COLUMNS)}")
+    lines = list(reader)
+    if any(not line["place"] or not line["reason"] for line in lines):
+        raise BadInput(f"{WITHDRAWN_FILE}: every line names a place and a reason")
+    return {line["place"]: line["reason"] for line in lines}
+
+
+def _packed(name: str, content: bytes, files: Mapping[str, bytes]) -> bool:
+    """Whether a file is gone because the run was packed: its journal compressed, its tables left to be recomputed."""
+    place, _, file = name.rpartition("/")
+    journal = files.get(f"{place}/{ARCHIVED_JOURNAL_FILE}")
+    if name in files or journal is None:
+        return False
+    return file in _DERIVED or (file == JOURNAL_FILE and lzma.decompress(journal) == content)
+
+
+def _place(place: str, record: RunRecord) -> Iterator[str]:
+    if place != place_of(record):
+        yield f"its content belongs at {place_of(record)}"
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """The files are those of the manifest, unchanged, and no others."""
+    present = {path.name for path in folder.iterdir()}
+    unknown = present - {*KEPT, MANIFEST_FILE, VERIFICATION_FILE}
+    if unknown:
+        yield f"{min(unknown)} does not belong here: `leaderboard add` files what belongs"
+    if ARCHIVED_JOURNAL_FILE not in present:
+        yield "its answers are missing: no score can be recomputed"
+    if sum(path.stat().st_size for path in folder.iterdir()) > LARGEST:
+        yield f"its files hold more than {LARGEST >> 20} MiB"
+    try:
+        manifest = read_manifest(folder)
+    except BadInput as problem:
+        yield str(problem)
+        return
+    for name in KEPT:
+        known = sha256((folder / name).read_bytes()) if name in present else None
+        if known != manifest.get(name):
+            yield f"{name} is not the file that the manifest names"
+
+
+def _plan(folder: Path, record: RunRecord) -> Iterator[str]:
+    """The plan, from which the scores are recomputed, asks for what the record says was asked."""
+    plan = read_json(folder / PLAN_FILE)
+    task, model = record.task, record.model
+    told = {
+        "task": task.id,
+        "task_version": task.version,
+        "data_sha256": task.data_sha256,
+        "selection_sha256": record.selection.sha256,
+        "model": model.id,
+        "model_version": model.version,
+        "weights_sha256": model.weights_sha256,
+        "steps": record.protocol.steps,
+    }
+    for key, value in told.items():
+        if plan.get(key) != value:
+            yield f"{PLAN_FILE} has {key} {str(plan.get(key))[:40]!r}, the record {str(value)[:40]!r}"
+
+
+def _private(folder: Path, record: RunRecord) -> Iterator[str]:
+    """Paths of somebody's machine in any text of the files."""
+    for name in _TEXTS:
+        if (folder / name).is_file():
+            found = next((hit for text in _strings(read_json(folder / name)) if (hit := _PRIVATE.search(text))), None)
+            if found:
+                yield f"{name} holds the private path {found[0][:60]!r}: leave it out"
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, names of fields among them; grids are left out."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            if key not in _GRIDS:
+                yield from _strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _strings(item)
+
+
+def private_paths(value: Any) -> list[str]:
+    """Private paths in a JSON value."""
+    return [found[0] for text in _strings(value) if (found := _PRIVATE.search(text))]
+
+
+def _denominator(score: ScoreEntry, record: RunRecord) -> Iterator[str]:
+    """A score counts all that was selected, and says what it is worth consistently."""
+    chosen = record.selection
+    whole = chosen.groups if score.unit == "tasks" else chosen.puzzles - chosen.hidden
+    named = f"{score.name} ({score.rule}, {score.pooling})"
+    # The rule "submitted" leaves out what was not attempted, by definition; hidden answers count for nothing.
+    least = 0 if score.rule == "submitted" or chosen.hidden else whole
+    if not least <= score.denominator <= whole:
+        yield f"{named} counts {score.denominator} of the {whole} {score.unit} that were selected"
+    if score.denominator and abs(score.value - score.numerator / score.denominator) > 1e-9:
+        yield f"{named} is not its numerator over its denominator"
+    if score.low is None or score.high is None:
+        yield f"{named} has no interval"
+    elif not score.low - 1e-9 <= score.value <= score.high + 1e-9:
+        yield f"{named} lies outside its own interval"
+
+
+def _declarations(record: RunRecord) -> Iterator[str]:
+    """Trained weights say what they were trained on, how demonstrations were used, and were compared with it."""
+    model, training = record.model, record.training
+    if model.untrained or not model.weights_sha256:
+        return
+    if not training.data:
+        yield "its weights do not declare what they were trained on"
+    if training.demonstrations == "unknown":
+        yield "its weights do not declare the use of demonstrations (inductive, per-task or joint)"
+    if training.checkpoint_choice in ("", "unknown"):
+        yield "its weights do not declare how the checkpoint was chosen"
+    if record.contamination is None or record.contamination.status == "unknown":
+        yield "its puzzles were not compared with the training data: evaluate again with a declaration"
+
+
+def _verification(folder: Path, place: str) -> Iterator[Finding]:
+    try:
+        made, holding = read_checks(folder), holding_checks(folder)
+        read_films(folder)
+    except BadInput as problem:
+        yield Finding(place, str(problem))
+        return
+    for check in made:
+        if check not in holding:
+            yield Finding(place, f"its {check.kind} check of {check.date} was made of another record or other answers")
+        elif not check.passed:
+            yield Finding(place, f"its re-run agrees on {check.agree} of {check.puzzles} puzzles only", problem=False)
+
+
+def _grown(place: str, before: bytes, now: bytes) -> Iterator[Finding]:
+    """Checks are added at the end."""
+    try:
+        old, new = (json.loads(text)["checks"] for text in (before, now))
+    except (ValueError, KeyError, TypeError):
+        yield Finding(place, f"{VERIFICATION_FILE} is damaged")
+        return
+    if new[: len(old)] != old:
+        yield Finding(place, f"{VERIFICATION_FILE} lost or changed a check: new ones go behind the others")
+    elif new != old:
+        yield Finding(place, "new checks by whoever made this change", problem=False)
+
+
+def _lines(files: Mapping[str, bytes]) -> dict[tuple[str, ...], Counter[tuple[tuple[str, str], ...]]]:
+    """Lines of reported scores by file, split, system, metric and source."""
+    found: dict[tuple[str, ...], Counter[tuple[tuple[str, str], ...]]] = {}
+    for name, content in files.items():
+        for line in csv.DictReader(io.StringIO(content.decode("utf-8", "replace"))):
+            key = (name, *(str(line.get(part, "")) for part in ("split", "system", "metric", "source_id")))
+            plain = tuple((str(column), str(value)) for column, value in line.items() if value)
+            found.setdefault(key, Counter())[plain] += 1
+    return found
+
+
+def _difference(gone: Iterable[tuple[tuple[str, str], ...]], came: Iterable[tuple[tuple[str, str], ...]]) -> str:
+    """``score_percent 40.0 -> 44.0`` for the first changed line."""
+    old, new = dict(next(iter(gone))), dict(next(iter(came)))
+    names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    return "; ".join(f"{name} {old.get(name, '')[:40]!r} -> {new.get(name, '')[:40]!r}" for name in names)
