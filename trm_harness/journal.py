@@ -190,7 +190,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     packed = path.with_name(ARCHIVED_JOURNAL_FILE)
     try:
         archived = not path.exists() and packed.exists()
-        file = lzma.open(packed) if archived else path.open("rb", buffering=1 << 20)
+        file = lzma.open(packed) if archived else path.open("rb", buffering=1 << 20)  # noqa: SIM115
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
     with file:

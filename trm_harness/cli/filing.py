@@ -191,13 +191,14 @@ def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
     wrong = [verdict for verdict in judged if not verdict.right_at[-1]]
     turns = [verdict for pair in zip(right, wrong, strict=False) for verdict in pair]
     rest = [*right[len(wrong) :], *wrong[len(right) :]]
-    room, count = FILM_BYTES, 0
-    for verdict in [*turns, *rest]:
+    room = FILM_BYTES
+    for verdict in [*turns, *rest][:MOST_FILMS]:
         film = _film(verdict)
-        room -= len(json.dumps(film, separators=(",", ":")))
-        if count == MOST_FILMS or (room < 0 and count):
+        size = len(json.dumps(film, separators=(",", ":")))
+        # The first one is shown whatever it takes.
+        if size > room < FILM_BYTES:
             return
-        count += 1
+        room -= size
         yield film
 
 
@@ -398,7 +399,9 @@ def show_report(report: Report, strict: bool) -> None:
     if problems:
         raise CheckFailed(f"{problems} problems in the leaderboards: each is named above")
     if strict and report.rescored < report.records:
-        raise CheckFailed(f"{report.records - report.rescored} records could not be scored again: --strict asks for all")
+        raise CheckFailed(
+            f"{report.records - report.rescored} records could not be scored again: --strict asks for all"
+        )
 
 
 def _json(value: Any) -> Any:

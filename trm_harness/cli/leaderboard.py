@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 filed_data_option = click.option(
-    "--data", multiple=True, metavar="TASK=DIR", help="Where the puzzles of a task lie that do not ship. May be repeated."
+    "--data",
+    multiple=True,
+    metavar="TASK=DIR",
+    help="Puzzles of a task whose data does not ship. May be repeated.",
 )
 
 

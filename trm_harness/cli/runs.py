@@ -26,7 +26,7 @@ run_argument = click.argument("run")
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Records of finished and unfinished runs: list, show, score, diff, watch, plot, path.
+    """Records of finished and unfinished runs: list, show, score, diff, watch, plot, verify, path.
 
     RUN is a run's folder, its id under ./runs, or "last".
     """
@@ -177,6 +177,29 @@ def plot_runs(runs: tuple[str, ...], out: Path | None) -> None:
     from trm_harness.cli.curves import draw
 
     click.echo(f"wrote {draw([training_folder(run) for run in runs], out)}")
+
+
+@command.command("verify")
+@run_argument
+@click.option(
+    "--sample", type=click.IntRange(min=1), default=50, show_default=True, help="Groups (ARC tasks) to answer again."
+)
+@click.option("--all", "whole", is_flag=True, help="Answer all of them again.")
+@click.option("--data", type=click.Path(path_type=Path), help="The task's data, where the run's is not here.")
+@click.option("--weights", type=click.Path(path_type=Path, exists=True), help="The weights, where no card has them.")
+@click.option("--device", default="", help="Another device than the run's.")
+@json_option
+def verify_run(
+    run: str, sample: int, whole: bool, data: Path | None, weights: Path | None, device: str, as_json: bool
+) -> None:
+    """Answer a run's puzzles a second time, compare grid by grid, and note the outcome beside the record.
+
+    The note (verification.json) is bound to record and answers by their hashes. It bears a record out if every puzzle
+    is right in both runs or wrong in both; exit code 1 if not. Another device may change single cells.
+    """
+    from trm_harness.cli.verify import run_verify
+
+    run_verify(find_run(run), 0 if whole else sample, data, weights, device, as_json)
 
 
 @command.command("path")

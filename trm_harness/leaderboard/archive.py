@@ -97,7 +97,8 @@ def place_of(record: RunRecord) -> str:
     """Where a record belongs, from its content alone."""
     model = record.model
     weights = model.weights_sha256[:8] or NO_WEIGHTS
-    return "/".join(_UNSAFE.sub("-", part) or "-" for part in (record.task.id, model.card or model.id, weights, record.id))
+    parts = (record.task.id, model.card or model.id, weights, record.id)
+    return "/".join(_UNSAFE.sub("-", part) or "-" for part in parts)
 
 
 def sha256(content: bytes) -> str:

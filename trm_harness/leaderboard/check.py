@@ -49,7 +49,9 @@ WITHDRAWN_FILE = "withdrawn.csv"
 WITHDRAWN_COLUMNS = ("place", "date", "reason")
 
 # A folder from the root of a disk, or of somebody's home: the same shape that the record's own writer cuts off.
-_PRIVATE = re.compile(r"(?<![\w.:/<>])(?:[A-Za-z]:)?(?:[/\\]|~[\w.-]*[/\\])(?:[^\s/\\'\"<>]+[/\\])+[^\s'\"]*|file://\S+")
+_PRIVATE = re.compile(
+    r"(?<![\w.:/<>])(?:[A-Za-z]:)?(?:[/\\]|~[\w.-]*[/\\])(?:[^\s/\\'\"<>]+[/\\])+[^\s'\"]*|file://\S+"
+)
 _TEXTS = (RECORD_FILE, PLAN_FILE, FILMS_FILE, VERIFICATION_FILE)
 _PUBLISHED = re.compile(r"(?:[^/]+/){4}[^/]+")
 _DERIVED = (PUZZLES_FILE, CANDIDATES_FILE)
@@ -126,7 +128,6 @@ def check_base(
         if file in (RECORD_FILE, VERIFICATION_FILE):
             what = "new record" if file == RECORD_FILE else "new checks by whoever made this change"
             yield Finding(place, what, problem=False)
-
 
 
 def check_reported(
