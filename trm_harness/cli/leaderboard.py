@@ -97,6 +97,30 @@ def check(places: tuple[Path, ...], root: Path | None, base: str, data: tuple[st
     show_report(run_check(folder, base, data_folders(data), chosen), strict)
 
 
+@command.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The site's folder, a .md file, or a folder."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md", "png"]),
+    default="html",
+    show_default=True,
+    help="The whole site; the table between the marks of a Markdown file; pictures.",
+)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit code 1 if what is there is stale.")
+@click.option("--root", type=click.Path(path_type=Path), help="Leaderboards folder.  [default: the shipped one]")
+def build(out: Path, form: str, only_check: bool, root: Path | None) -> None:
+    """Write the leaderboard as a folder of static pages that opens from a disk: same files in, same bytes out."""
+    from trm_harness import paths
+    from trm_harness.cli.board import run_build
+
+    if only_check and form == "png":
+        raise BadInput("--check compares the site or a table: pictures differ between versions of the plotting library")
+    run_build(root or paths.leaderboards(), out, form, only_check)
+
+
 def _fitted(text: str) -> str:
     """``text`` cut at the edge of the terminal; whole where there is none."""
     import shutil

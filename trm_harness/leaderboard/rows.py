@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_harness.errors import BadInput
 
 if TYPE_CHECKING:
+    from trm_harness.leaderboard.archive import Filed
     from trm_harness.record import RunRecord
 
 REQUIRED = ("benchmark", "split", "system", "family", "params", "metric", "score_percent", "cost_per_task_usd", "date")
 REQUIRED += ("source_title", "source_id", "confidence", "notes")
-OPTIONAL = ("cost_basis", "augment", "demonstrations", "label")
+OPTIONAL = ("cost_basis", "augment", "demonstrations", "label", "model")
 
 COLUMNS = {"public-eval": "public"}
 """Reported split -> score column, where they differ. Each set of puzzles has its own column and no two share one."""
@@ -66,6 +67,14 @@ class Row:
     cost_basis: str = ""
     labels: tuple[str, ...] = ()
     notes: str = ""
+    model: str = ""
+    """Architecture of this harness: the run's own, or the one that a reported score is about; empty for none."""
+    protocol: str = ""
+    """How our answers were made, in words; the sources of others seldom say."""
+    verified: str = ""
+    """How far a filed record of ours was checked (:data:`~trm_harness.leaderboard.archive.LEVELS`)."""
+    place: str = ""
+    """Where a filed record of ours lies below the records folder."""
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,6 +92,7 @@ def read_records(folders: Iterable[Path]) -> tuple[list[Row], list[str]]:
 
     A run that lies under two of the folders counts once. ``BadInput`` for a folder that does not exist.
     """
+    from trm_harness.leaderboard.archive import MANIFEST_FILE
     from trm_harness.record import RECORD_FILE, read
 
     # By resolved path: naming a run and the folder around it must not show it twice.
@@ -93,13 +103,25 @@ def read_records(folders: Iterable[Path]) -> tuple[list[Row], list[str]]:
             raise BadInput(f"{folder} does not exist: give a run's folder or one that holds runs")
         for file in sorted(folder.rglob(RECORD_FILE) if folder.is_dir() else [folder]):
             try:
-                row = record_row(read(file))
+                row = _filed_row(file, folder) if (file.parent / MANIFEST_FILE).is_file() else record_row(read(file))
             except BadInput as problem:
                 problems.append(str(problem))
                 continue
             if row is not None:
                 rows[file.resolve()] = row
     return list(rows.values()), problems
+
+
+def _filed_row(file: Path, root: Path) -> Row | None:
+    from trm_harness.leaderboard.archive import read_filed
+
+    return filed_row(read_filed(file.parent, root if root.is_dir() else file.parent))
+
+
+def filed_row(filed: Filed) -> Row | None:
+    """The row of a filed run, which says how far it was checked."""
+    row = record_row(filed.record)
+    return row and replace(row, verified=filed.level, place=filed.place)
 
 
 def record_row(record: RunRecord) -> Row | None:
@@ -135,8 +157,17 @@ def record_row(record: RunRecord) -> Row | None:
         cost_basis=_our_cost_basis(record),
         labels=_our_labels(record, total),
         notes="; ".join(filter(None, [_choice(record), _single_pass(record)])),
-        facts={"rule": headline.rule, "interval": headline.interval_method, "data_sha256": record.task.data_sha256},
+        model=model.id,
+        protocol=_protocol(record),
+        facts=_facts(record),
     )
+
+
+def _facts(record: RunRecord) -> dict[str, str]:
+    """What else downloads and charts say of a run."""
+    headline, flops = record.headline, record.cost.flops_per_puzzle
+    told = {"rule": headline.rule, "interval": headline.interval_method, "data_sha256": record.task.data_sha256}
+    return told | ({"flops": f"{flops:.4g}"} if flops else {})
 
 
 def _our_system(record: RunRecord) -> str:
@@ -183,6 +214,16 @@ def _our_cost_basis(record: RunRecord) -> str:
     if not (cost.seconds and puzzles):
         return ""
     return f"{cost.seconds / puzzles:.2g} s/puzzle on {cost.device_name or record.protocol.device}"
+
+
+def _protocol(record: RunRecord) -> str:
+    """Answers, views, steps and number format of a run."""
+    chosen, steps = record.protocol, record.protocol.steps
+    views = f"{chosen.views} views vote" if chosen.views > 1 else "1 view"
+    parts = [f"{chosen.attempts} attempts"] if chosen.attempts > 1 else []
+    parts += [views, f"{steps} {chosen.halt} steps" if steps > 1 else "1 step"]
+    # A number format is said of networks only.
+    return ", ".join([*parts, *([chosen.dtype] if record.model.network_parameters else [])])
 
 
 def _single_pass(record: RunRecord) -> str:
@@ -248,6 +289,7 @@ def _reported_row(line: Mapping[str, str | None], where: str) -> Row:
         cost_basis=line.get("cost_basis", "") or ("basis not stated" if cost is not None else ""),
         labels=tuple(filter(None, [line.get("label", "")])),
         notes=line["notes"],
+        model=line.get("model", ""),
         facts={"source_title": line["source_title"]},
     )
 

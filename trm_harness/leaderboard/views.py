@@ -1,0 +1,360 @@
+"""What the pages of the site show: rows, records and verdicts in the shape that templates and charts read."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from trm_harness.leaderboard.archive import Filed
+from trm_harness.leaderboard.board import Board, Line
+from trm_harness.leaderboard.rows import OURS, Row, filed_row
+from trm_harness.leaderboard.tables import count, percent
+from trm_harness.leaderboard.verdicts import Verdict
+from trm_harness.record import RunRecord, ScoreEntry
+
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", re.IGNORECASE)
+_SIZES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_LINKS = (
+    (re.compile(r"arXiv:(\d{4}\.\d{4,5})\b"), "https://arxiv.org/abs/{}"),
+    (re.compile(r"github:([\w.-]+/[\w.-]+)@([0-9a-f]{7,40})$"), "https://github.com/{}/tree/{}"),
+    (re.compile(r"([\w.-]+/[\w.-]+)#(\d+)$"), "https://github.com/{}/issues/{}"),
+)
+
+
+def slug(name: str) -> str:
+    """``name`` as part of an address: short, and never that of another name."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+    return plain if plain == name and len(plain) <= 80 else f"{plain[:60]}-{_digest(name)}"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:8]
+
+
+def model_name(record: RunRecord) -> str:
+    """The card; without one the architecture, of a language model also its name at the endpoint."""
+    model = record.model
+    served = model.config.get("model", "") if model.family == "llm" else ""
+    return model.card or f"{model.id} {served}".strip()
+
+
+def parameters_number(row: Row) -> float | None:
+    """Network parameters as a number; the middle of a range by its ratio; ``None`` where nobody says."""
+    if row.network:
+        return float(row.network)
+    found = _NUMBER.findall(row.parameters)
+    if not found:
+        return None
+    # In "5-7M" the unit stands once, behind the last number.
+    unit = found[-1][1].upper()
+    values = [float(number) * _SIZES[(letter or unit).upper()] for number, letter in found[:2]]
+    product = values[0] * values[-1]
+    return product**0.5 if product else None
+
+
+def parameters_text(row: Row) -> str:
+    """``6.83M + 135K table`` of ours; as printed by the source of others."""
+    if row.network is None:
+        return row.parameters if row.level != OURS else "none"
+    return f"{count(row.network)}{f' + {count(row.puzzle_table)} table' if row.puzzle_table else ''}"
+
+
+def source_link(source: str) -> str:
+    """Address of a source that names a paper, a repository or a thread; empty for any other text."""
+    for pattern, address in _LINKS:
+        found = pattern.search(source) if "arXiv" in pattern.pattern else pattern.match(source)
+        if found:
+            return address.format(*found.groups())
+    return ""
+
+
+def claim_key(row: Row, column: str) -> tuple[Any, ...]:
+    """What tells one published score from all others, on a board as in its file."""
+    return row.task, row.system, row.metric, row.source, column, row.results[column].percent
+
+
+def anchors(rows: Iterable[Row]) -> Iterator[str]:
+    """A stable fragment for each row: who was measured by whom; the second of the same gets a number."""
+    seen: Counter[str] = Counter()
+    for row in rows:
+        anchor = f"r-{_digest(row.task, row.system, row.metric, row.source, row.level)}"
+        seen[anchor] += 1
+        yield anchor if seen[anchor] == 1 else f"{anchor}-{seen[anchor]}"
+
+
+def lines(board: Board, verdicts: Mapping[tuple[Any, ...], Verdict]) -> list[dict[str, Any]]:
+    """The rows of a task's table, in the order of the board."""
+    named = zip(anchors(line.row for line in board.lines), board.lines, strict=True)
+    return [_line(anchor, line, board, verdicts) for anchor, line in named]
+
+
+def _line(anchor: str, line: Line, board: Board, verdicts: Mapping[tuple[Any, ...], Verdict]) -> dict[str, Any]:
+    row = line.row
+    found = [verdicts[key] for column in row.results if (key := claim_key(row, column)) in verdicts]
+    return {
+        "id": anchor,
+        "row": row,
+        "ours": row.level == OURS,
+        "cells": [(column, row.results.get(column), line.ranks.get(column)) for column in board.columns],
+        "ranked": bool(line.ranks),
+        "parameters": parameters_number(row),
+        "parameters_text": parameters_text(row),
+        "training": row.demonstrations or ("" if row.network or row.level != OURS else "nothing trained"),
+        "n": n_text(row),
+        "cost": cost_text(row),
+        "dollars": next((result.cost_usd for result in row.results.values() if result.cost_usd is not None), None),
+        "level": row.verified or row.level,
+        "verdict": max(found, key=lambda one: bool(one.place), default=None),
+        "href": f"models/{slug(row.system)}.html" if row.place else "",
+        "record": f"records/{row.place}.html" if row.place else "",
+        "source_href": source_link(row.source),
+    }
+
+
+def n_text(row: Row) -> str:
+    """``400 of 400 tasks``; the sources of others seldom say how many they asked."""
+    told = [f"{r.done:,} of {r.total:,} {r.unit}" for r in row.results.values() if r.done is not None and r.total]
+    return " / ".join(dict.fromkeys(told)) or "not stated"
+
+
+def cost_text(row: Row) -> str:
+    """Dollars a task with what they count, in the order of the columns."""
+    dollars = [f"${result.cost_usd:.3g}" for result in row.results.values() if result.cost_usd is not None]
+    return " / ".join(dollars)
+
+
+def choices(told: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What the filters of a table offer."""
+    return {
+        "family": sorted({line["row"].family or "not stated" for line in told}),
+        "training": sorted({line["training"] or "not stated" for line in told}),
+        "level": sorted({line["level"] for line in told}),
+    }
+
+
+def points(told: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as the charts read them."""
+    return [_point(line) for line in told]
+
+
+def _point(line: Mapping[str, Any]) -> dict[str, Any]:
+    row = line["row"]
+    scores = {
+        column: {"v": result.percent, "l": result.low, "h": result.high, "c": result.cost_usd}
+        for column, result in row.results.items()
+    }
+    told = {
+        "id": line["id"],
+        "s": row.system,
+        "f": row.family,
+        "o": line["ours"],
+        "k": line["ranked"],
+        "p": line["parameters"],
+        "b": row.cost_basis if line["dollars"] is not None else "",
+        "w": float(row.facts["flops"]) if row.facts.get("flops") else None,
+        "r": {column: {k: v for k, v in score.items() if v is not None} for column, score in scores.items()},
+    }
+    return {key: value for key, value in told.items() if value not in (None, "", False)}
+
+
+def curves(filed: Filed) -> Iterator[dict[str, Any]]:
+    """Accuracy against supervision steps of a run that has several."""
+    curve = filed.record.depth_curve
+    if curve and len(curve.accuracy) > 1:
+        yield {
+            "name": model_name(filed.record),
+            "href": f"records/{filed.place}.html",
+            "n": curve.n,
+            "y": [_rounded(100 * value) for value in curve.accuracy],
+        }
+
+
+def record_charts(filed: Filed) -> dict[str, Any]:
+    """Depth curve and calibration of one run."""
+    halting, curve = filed.record.halting, filed.record.depth_curve
+    several = bool(curve and len(curve.accuracy) > 1)
+    bins = halting.calibration if halting and several else ()
+    return {
+        "curves": list(curves(filed)),
+        "bins": [{"x": _rounded(one.confidence), "y": _rounded(one.accuracy), "n": one.n} for one in bins],
+        "halts": [
+            {"x": _rounded(one.mean_steps), "y": _rounded(100 * one.accuracy), "t": one.threshold}
+            for one in (halting.thresholds if halting else ())
+        ]
+        if several
+        else [],
+    }
+
+
+def scores(record: RunRecord) -> list[ScoreEntry]:
+    """The scores of a run; a vote of one answer is the single pass and is not shown twice."""
+    alone = record.protocol.views * record.protocol.restarts == 1
+    return [entry for entry in record.scores if entry.pooling == "voted" or not alone]
+
+
+def best(board: Board, column: str) -> dict[str, Any]:
+    """The best ranked published and own score of a column."""
+    ranked = [line for line in board.lines if column in line.ranks]
+    return {
+        "column": column,
+        "published": next((line.row for line in ranked if line.row.level != OURS), None),
+        "ours": next((line.row for line in ranked if line.row.level == OURS and line.row.family not in HELPERS), None),
+        "helpers": [line.row for line in ranked if line.row.level == OURS and line.row.family in HELPERS],
+    }
+
+
+HELPERS = ("solver", "trivial")
+"""Families that mark the ends of the scale instead of competing: exact solvers, copies, random fills."""
+
+
+def remarks(board: Board) -> list[str]:
+    """What a reader must know before comparing, computed from the rows."""
+    told = []
+    if {"public", "semi-private"} <= set(board.columns):
+        told.append(
+            "Public and semi-private are different sets of tasks. Compare within a column only; no chart mixes them."
+        )
+    own = [line for line in board.lines if line.row.level == OURS]
+    if not own:
+        told.append(
+            "There is no record of this harness here yet: the puzzles do not ship with it. "
+            "All rows are scores that others published."
+        )
+    elif all(line.row.family in HELPERS for line in own):
+        told.append(
+            "Our records here are exact solvers, copies and random fills: they mark the ends of the scale."
+        )
+    told += _language_models(board)
+    if any(line.row.cost_basis == "compute share" for line in board.lines):
+        told.append(
+            "Dollars are labelled by what they count: API is the price of calls, compute share a whole run's compute "
+            "divided by its tasks. The two do not compare."
+        )
+    return told
+
+
+def _language_models(board: Board) -> Iterator[str]:
+    """Where language models stand, column by column."""
+    for column in board.columns:
+        ranked = [line.row for line in board.lines if column in line.ranks]
+        llms = [row for row in ranked if row.family == "llm"]
+        tiny = [row for row in ranked if row.family == "recursive" and row.level != OURS]
+        if not llms or not tiny:
+            continue
+        top, small = llms[0], tiny[0]
+        if not any(row.results[column].percent for row in llms):
+            years = sorted({row.date[:4] for row in llms})
+            yield (
+                f"Every published language-model score here is 0.0 ({len(llms)} rows, {' and '.join(years)}); "
+                f"the best recursive model has {percent(small.results[column].percent)}."
+            )
+        else:
+            above = sum(row.results[column].percent > small.results[column].percent for row in llms)
+            yield (
+                f"{column}: {above} of {len(llms)} language models rank above the best recursive model "
+                f"({small.system}, {percent(small.results[column].percent)}); the best has "
+                f"{percent(top.results[column].percent)} ({top.system})."
+            )
+
+
+def claim_facts(found: Verdict) -> dict[str, Any]:
+    """A verdict as flat data."""
+    row = found.claim
+    return {
+        "task": row.task,
+        "split": found.column,
+        "system": row.system,
+        "metric": row.metric,
+        "score": row.results[found.column].percent,
+        "source": row.source,
+        "model": row.model,
+        "verdict": found.verdict,
+        "why": found.why,
+        "record": found.place,
+    }
+
+
+def record_facts(filed: Filed) -> dict[str, Any]:
+    """A filed run as flat data."""
+    record, row = filed.record, filed_row(filed)
+    result = next(iter(row.results.values())) if row else None
+    return {
+        "place": filed.place,
+        "task": record.task.id,
+        "split": record.task.split,
+        "model": model_name(record),
+        "architecture": record.model.id,
+        "metric": row.metric if row else "",
+        "score": result and _rounded(result.percent),
+        "low": result and _rounded(result.low or 0.0),
+        "high": result and _rounded(result.high or 0.0),
+        "n": result and result.done,
+        "of": result and result.total,
+        "protocol": row.protocol if row else "",
+        "demonstrations": row.demonstrations if row else "",
+        "verified": filed.level,
+        "labels": "; ".join(row.labels) if row else "",
+        "weights_sha256": record.model.weights_sha256,
+        "data_sha256": record.task.data_sha256,
+        "command": record.command,
+    }
+
+
+def csv_text(told: Sequence[Mapping[str, Any]]) -> str:
+    """Flat data as CSV. A leading ``=``, ``+``, ``-`` or ``@`` would be a formula to a spreadsheet: it gets a quote."""
+    stream = io.StringIO()
+    if told:
+        writer = csv.DictWriter(stream, list(told[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: _harmless(value) for key, value in line.items()} for line in told)
+    return stream.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def script(value: Any) -> Any:
+    """JSON that may stand in a script element: no ``<`` in it can close the element."""
+    from markupsafe import Markup
+
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace("&", "\\u0026"))
+
+
+def markdown(text: str) -> Any:
+    """Markdown as HTML; HTML in it stays text."""
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def duration(seconds: float) -> str:
+    """``838 s``, ``3.2 h``."""
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "percent": percent,
+    "count": count,
+    "slug": slug,
+    "duration": duration,
+    "source_link": source_link,
+    "signif": lambda value: f"{value:.3g}",
+    "group": lambda value: f"{value:,}",
+}
+"""Filters of the templates."""
