@@ -26,8 +26,8 @@ Data = Mapping[str, Path]
 """Task -> folder with its data, for tasks whose data does not ship."""
 
 MOST_FILMS = 12
-FILM_BYTES = 9_000
-"""Of all films of a run: what a page of the site can carry."""
+FILM_BYTES = {False: 5_000, True: 14_000}
+"""Of all films of a run, of one step and of several: what a page of the site can carry."""
 
 
 def data_folders(pairs: Sequence[str]) -> dict[str, Path]:
@@ -191,15 +191,17 @@ def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
     wrong = [verdict for verdict in judged if not verdict.right_at[-1]]
     turns = [verdict for pair in zip(right, wrong, strict=False) for verdict in pair]
     rest = [*right[len(wrong) :], *wrong[len(right) :]]
-    room = FILM_BYTES
-    for verdict in [*turns, *rest][:MOST_FILMS]:
-        film = _film(verdict)
+    yield from _fitting([_film(verdict) for verdict in [*turns, *rest][: 4 * MOST_FILMS]])
+
+
+def _fitting(made: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """As many films as a page can carry, in order; the first one whatever it takes."""
+    room, count = FILM_BYTES[any(len(film["frames"]) > 1 for film in made)], 0
+    for film in made:
         size = len(json.dumps(film, separators=(",", ":")))
-        # The first one is shown whatever it takes.
-        if size > room < FILM_BYTES:
-            return
-        room -= size
-        yield film
+        if count < MOST_FILMS and (size <= room or not count):
+            room, count = room - size, count + 1
+            yield film
 
 
 def _film(verdict: Verdict) -> dict[str, Any]:

@@ -125,9 +125,10 @@ def check_base(
             yield Finding(place, f"{file} was changed: a filed run stays as it is, file a new one beside it")
     for name in sorted(files.keys() - base.keys()):
         place, _, file = name.rpartition("/")
-        if file in (RECORD_FILE, VERIFICATION_FILE):
-            what = "new record" if file == RECORD_FILE else "new checks by whoever made this change"
-            yield Finding(place, what, problem=False)
+        if file == RECORD_FILE:
+            yield Finding(place, "new record", problem=False)
+        elif file == VERIFICATION_FILE and f"{place}/{RECORD_FILE}" in base:
+            yield Finding(place, "new checks by whoever made this change", problem=False)
 
 
 def check_reported(

@@ -29,6 +29,9 @@ METRICS = {"exact_accuracy": "exact", "": "not stated"}
 LEVELS = {"official-leaderboard": "official", "paper": "self-reported", "secondary-page": "second-hand"}
 OURS = "ours"
 
+ENDS = {"solver": "exact solver", "trivial": "baseline"}
+"""Families of ours that mark the ends of a scale instead of competing on it, and how their rows are labelled."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -195,6 +198,8 @@ def _our_labels(record: RunRecord, total: int) -> tuple[str, ...]:
         labels.append("own data")
     if record.model.untrained:
         labels.append("untrained")
+    if record.model.family in ENDS:
+        labels.append(ENDS[record.model.family])
     found = record.contamination
     if found and found.status == "contaminated":
         labels.append(f"contaminated: {found.puzzles}/{found.compared} puzzles trained on")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_harness.errors import BadInput
 from trm_harness.leaderboard import views
-from trm_harness.leaderboard.archive import Filed, read_manifest
+from trm_harness.leaderboard.archive import SELF_REPORTED, Filed, read_manifest
 from trm_harness.leaderboard.board import Board, build
 from trm_harness.leaderboard.rows import Row, filed_row
 from trm_harness.leaderboard.tables import flat, render
@@ -129,6 +129,7 @@ class Site:
             "counts": counts(self._verdicts),
             "kinds": VERDICTS,
             "records": len(self.filed),
+            "checked": sum(filed.level != SELF_REPORTED for filed in self.filed),
             "scores": sum(len(row.results) for row in self.reported),
         }
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from trm_harness.leaderboard.archive import Filed
 from trm_harness.leaderboard.board import Board, Line
-from trm_harness.leaderboard.rows import OURS, Row, filed_row
+from trm_harness.leaderboard.rows import ENDS, OURS, Row, filed_row
 from trm_harness.leaderboard.tables import count, percent
 from trm_harness.leaderboard.verdicts import Verdict
 from trm_harness.record import RunRecord, ScoreEntry
@@ -199,19 +199,30 @@ def scores(record: RunRecord) -> list[ScoreEntry]:
 
 
 def best(board: Board, column: str) -> dict[str, Any]:
-    """The best ranked published and own score of a column."""
-    ranked = [line for line in board.lines if column in line.ranks]
+    """The best ranked scores of a column: published, our trained one, by family, and what marks the ends."""
+    ranked = [line.row for line in board.lines if column in line.ranks]
+    ranked.sort(key=lambda row: -row.results[column].percent)
+    published = [row for row in ranked if row.level != OURS]
+    own = [line.row for line in board.lines if line.row.level == OURS and column in line.row.results]
+    trained = next((row for row in ranked if row.level == OURS), None)
+    leaders = [(name, row) for family, name in LEADERS if (row := _first(published, family))]
+    # A family of its own is named where it leads.
+    if published and published[0] not in [row for _, row in leaders]:
+        leaders.insert(0, ("Best published", published[0]))
     return {
         "column": column,
-        "published": next((line.row for line in ranked if line.row.level != OURS), None),
-        "ours": next((line.row for line in ranked if line.row.level == OURS and line.row.family not in HELPERS), None),
-        "helpers": [line.row for line in ranked if line.row.level == OURS and line.row.family in HELPERS],
+        "published": published[0] if published else None,
+        "ours": trained,
+        "leaders": [*leaders, *([("Best trained here", trained)] if trained else [])],
+        "ends": sorted((row for row in own if row.family in ENDS), key=lambda row: -row.results[column].percent),
     }
 
 
-HELPERS = ("solver", "trivial")
-"""Families that mark the ends of the scale instead of competing: exact solvers, copies, random fills."""
+def _first(rows: Iterable[Row], family: str) -> Row | None:
+    return next((row for row in rows if row.family == family), None)
 
+
+LEADERS = (("recursive", "Best recursive"), ("llm", "Best language model"))
 
 def remarks(board: Board) -> list[str]:
     """What a reader must know before comparing, computed from the rows."""
@@ -226,7 +237,7 @@ def remarks(board: Board) -> list[str]:
             "There is no record of this harness here yet: the puzzles do not ship with it. "
             "All rows are scores that others published."
         )
-    elif all(line.row.family in HELPERS for line in own):
+    elif all(line.row.family in ENDS for line in own):
         told.append(
             "Our records here are exact solvers, copies and random fills: they mark the ends of the scale."
         )

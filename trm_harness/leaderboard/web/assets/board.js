@@ -179,15 +179,21 @@ function legend(box, families) {
   box.append(list);
 }
 
+function byTurns(points, most) {
+  // The best of every family by turns: forty language models would leave nothing else to see.
+  const sorted = [...points].sort((a, b) => b.score.v - a.score.v), place = new Map(), count = {};
+  for (const point of sorted) place.set(point, count[point.f] = (count[point.f] || 0) + 1);
+  return sorted.sort((a, b) => place.get(a) - place.get(b)).slice(0, most);
+}
+
 function chartScores(points, column) {
   const box = at("chart-scores"), ours = points.filter(point => point.o), ranked = points.filter(point => point.k || point.o);
   if (!ranked.length) { none(box, "No ranked score passes the filters."); return; }
-  const top = ranked.filter(point => !point.o).slice(0, Math.max(8, FRONT - ours.length));
-  const shown = ranked.filter(point => point.o || top.includes(point)).sort((a, b) => b.score.v - a.score.v).slice(0, 40);
-  const names = new Map(shown.map(point => [point.id, short(point.s, 34)]));
-  const width = shape(box), left = Math.min(210, width * 0.42);
+  const shown = [...ours, ...byTurns(ranked.filter(point => !point.o), Math.max(12, FRONT - ours.length))].sort((a, b) => b.score.v - a.score.v);
+  const width = shape(box), left = Math.min(230, Math.round(width * 0.44));
+  const names = new Map(shown.map(point => [point.id, short(point.s, Math.floor((left - 14) / 6.9))]));
   draw(box, `${shown.length} scores on ${column} with their intervals; the table below has the same numbers`, {
-    width, height: 46 + 19 * shown.length, marginLeft: left, marginRight: 16, marginBottom: 36,
+    width, height: 44 + 19 * shown.length, marginLeft: left, marginRight: 16, marginTop: 4, marginBottom: 40,
     x: { domain: [0, 100], grid: true, label: `${column}, percent`, labelAnchor: "center", labelArrow: "none" },
     y: { domain: shown.map(point => point.id), label: null, tickFormat: id => names.get(id), tickSize: 0 },
     marks: [
@@ -200,18 +206,20 @@ function chartScores(points, column) {
   if (ranked.length > shown.length) box.append(make("p", `${ranked.length - shown.length} more in the table.`, "soft small"));
 }
 
-function chartScatter(box, points, label, x, column, ticks) {
+function chartScatter(box, points, label, column, ticks) {
   const ranked = points.filter(point => point.k || point.o);
   if (!ranked.length) { none(box, "No row that passes the filters states it."); return; }
-  const line = front(ranked.filter(point => point.k));
+  // Costs of another kind do not compare: each kind has its own front.
+  const kinds = new Set(ranked.map(point => point.z));
+  const line = [...kinds].flatMap(kind => front(ranked.filter(point => point.k && point.z === kind)));
   draw(box, `Score on ${column} against ${label}: ${ranked.length} systems; the table below has the same numbers`, {
     width: shape(box), height: 270, marginLeft: 40, marginBottom: 38, marginRight: 18,
-    x: { type: "log", label, labelAnchor: "center", labelArrow: "none", tickFormat: ticks, ticks: 6, nice: true, grid: true },
+    x: { type: "log", label, labelAnchor: "center", labelArrow: "none", tickFormat: ticks, ticks: 6, nice: true },
     y: { domain: [0, 100], grid: true, label: "percent", labelArrow: "none", ticks: 5 },
     marks: [
-      Plot.line(line, { x: "x", y: "y", curve: "step-after", stroke: "var(--soft)", strokeDasharray: "4 3" }),
+      Plot.line(line, { x: "x", y: "y", z: "z", curve: "step-after", stroke: "var(--soft)", strokeDasharray: "4 3" }),
       Plot.ruleX(ranked.filter(point => point.score.l !== undefined), { x: "x", y1: point => point.score.l, y2: point => point.score.h, stroke: point => colour(point.f), strokeOpacity: 0.45, strokeWidth: 3 }),
-      Plot.dot(ranked, { x: "x", y: "y", r: 4.5, fill: point => colour(point.f), fillOpacity: 0.85, symbol: point => point.b === "compute share" ? "diamond" : "circle", stroke: point => point.o ? "var(--ink)" : "none", strokeWidth: 1.5 }),
+      Plot.dot(ranked, { x: "x", y: "y", r: 4.5, fill: point => colour(point.f), fillOpacity: 0.85, symbol: point => point.z === "compute share" ? "diamond" : "circle", stroke: point => point.o ? "var(--ink)" : "none", strokeWidth: 1.5 }),
       Plot.tip(ranked, Plot.pointer({ x: "x", y: "y", title: told, ...tip })),
     ],
   });
@@ -226,7 +234,7 @@ function chartSteps(box, curves) {
   draw(box, `Accuracy against supervision steps of ${curves.length} records`, {
     width: shape(box), height: 280, marginLeft: 40, marginBottom: 38, marginRight: 18,
     x: { label: "supervision steps", labelAnchor: "center", labelArrow: "none", domain: [1, Math.max(2, most)], ticks: Math.min(most, 16), tickFormat: "d" },
-    y: { domain: [0, 100], grid: true, label: "percent", labelArrow: "none", ticks: 5 },
+    y: { domain: [0, [5, 10, 25, 50].find(top => Math.max(...points.map(point => point.y)) <= top * 0.9) || 100], grid: true, label: "percent", labelArrow: "none", ticks: 5 },
     marks: [
       Plot.line(points, { x: "x", y: "y", z: "href", stroke: point => ink(point.name), strokeWidth: 2 }),
       Plot.dot(points, { x: "x", y: "y", r: 2.5, fill: point => ink(point.name) }),
@@ -272,10 +280,10 @@ function taskCharts(told) {
     buttons.forEach(button => button.setAttribute("aria-pressed", String(button.textContent === column)));
     const points = visible();
     chartScores(points, column);
-    chartScatter(at("chart-parameters"), points.filter(point => point.p).map(point => ({ ...point, x: point.p, y: point.score.v })), "network parameters", "p", column, size);
+    chartScatter(at("chart-parameters"), points.filter(point => point.p).map(point => ({ ...point, x: point.p, y: point.score.v, z: "" })), "network parameters", column, size);
     if (kinds.options.length) {
       const [label, get, ticks] = COSTS[kinds.value];
-      chartScatter(at("chart-cost"), points.filter(get).map(point => ({ ...point, x: get(point), y: point.score.v })), label, "c", column, ticks);
+      chartScatter(at("chart-cost"), points.filter(get).map(point => ({ ...point, x: get(point), y: point.score.v, z: kinds.value === "dollars" ? point.b : "" })), label, column, ticks);
     }
   }
   kinds.addEventListener("change", redraw);
@@ -288,10 +296,11 @@ function taskCharts(told) {
 function recordCharts(told) {
   const section = at("charts");
   section.hidden = !(told.curves.length || told.bins.length || told.halts.length);
-  const open = id => { at(id).closest("figure").hidden = false; return at(id); };
-  if (told.curves.length) chartSteps(open("chart-steps"), told.curves);
+  // All figures first: a chart is drawn to the width that is left once its neighbours are there.
+  for (const [id, points] of [["chart-steps", told.curves], ["chart-calibration", told.bins], ["chart-halts", told.halts]]) at(id).closest("figure").hidden = !points.length;
+  if (told.curves.length) chartSteps(at("chart-steps"), told.curves);
   const square = { height: 280, marginLeft: 40, marginBottom: 38, marginRight: 18 };
-  if (told.bins.length) draw(open("chart-calibration"), "Halting score against accuracy", {
+  if (told.bins.length) draw(at("chart-calibration"), "Halting score against accuracy", {
     ...square, width: shape(at("chart-calibration")), r: { range: [3, 16] },
     x: { domain: [0, 1], label: "mean halting score", labelAnchor: "center", labelArrow: "none" }, y: { domain: [0, 1], grid: true, label: "accuracy", labelArrow: "none" },
     marks: [
@@ -300,7 +309,7 @@ function recordCharts(told) {
       Plot.tip(told.bins, Plot.pointer({ x: "x", y: "y", title: bin => `halting score ${bin.x}\naccuracy ${bin.y}\n${bin.n.toLocaleString("en")} puzzles`, ...tip })),
     ],
   });
-  if (told.halts.length) draw(open("chart-halts"), "Accuracy against mean steps at other halting thresholds", {
+  if (told.halts.length) draw(at("chart-halts"), "Accuracy against mean steps at other halting thresholds", {
     ...square, width: shape(at("chart-halts")),
     x: { label: "mean steps", labelAnchor: "center", labelArrow: "none" }, y: { domain: [0, 100], grid: true, label: "percent", labelArrow: "none" },
     marks: [
@@ -353,7 +362,6 @@ function viewer(told) {
     at("picker").append(button);
     return button;
   });
-  const panel = name => { const box = make("div"), body = make("div"); box.append(make("p", name), body); stage.append(box); return body; };
   function choose(number) {
     stop();
     film = films[number];
@@ -362,20 +370,21 @@ function viewer(told) {
     buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === number)));
     stage.replaceChildren();
     const known = [grid(film.input), grid(film.answer), ...frames].filter(cells => cells && cells.length);
-    const widest = Math.max(...known.map(cells => Math.max(cells.length, cells[0].length)));
-    stage.style.setProperty("--cell", `min(34px, ${Math.max(5, Math.floor(330 / widest))}px)`);
-    (film.demonstrations || []).slice(0, 4).forEach(([given, wanted], number) => {
-      const left = panel(`demonstration ${number + 1}`), right = panel("→");
-      for (const [body, text] of [[left, given], [right, wanted]]) {
-        const cells = grid(text);
-        body.style.setProperty("--cell", `${Math.max(4, Math.min(14, Math.floor(150 / Math.max(cells.length, cells[0].length))))}px`);
-        paintCells(body, cells, told.family, null, null, null, "demonstration");
-      }
-    });
-    paintCells(panel("input"), grid(film.input), told.family, grid(film.input), null, null, "input");
-    answerBody = panel("answer of the model");
+    const widest = Math.max(...known.map(cells => Math.max(cells.length, cells[0].length))), room = stage.clientWidth || 600;
+    const across = room > 560 ? (room - 48) / 3 : room - 8;
+    stage.style.setProperty("--cell", `${Math.max(5, Math.min(44, Math.floor(Math.min(across, 380) / widest - (told.family === "maze" ? 0 : 1))))}px`);
+    const main = make("div", undefined, "grids"), shown = make("div", undefined, "grids shown");
+    const panel = (place, name) => { const box = make("div"), body = make("div"); box.append(make("p", name), body); place.append(box); return body; };
+    paintCells(panel(main, "input"), grid(film.input), told.family, grid(film.input), null, null, "input");
+    answerBody = panel(main, "answer of the model");
     answerBody.id = "answer";
-    paintCells(panel("right answer"), grid(film.answer), told.family, grid(film.input), null, null, "right answer");
+    paintCells(panel(main, "right answer"), grid(film.answer), told.family, grid(film.input), null, null, "right answer");
+    (film.demonstrations || []).slice(0, 4).forEach((pair, number) => pair.forEach((text, side) => {
+      const cells = grid(text), body = panel(shown, side ? "→" : `demonstration ${number + 1}`);
+      body.style.setProperty("--cell", `${Math.max(3, Math.min(14, Math.floor(130 / Math.max(cells.length, cells[0].length))))}px`);
+      paintCells(body, cells, told.family, null, null, null, `demonstration ${number + 1}`);
+    }));
+    stage.append(main, shown);
     at("place").max = frames.length - 1;
     show(frames.length > 1 ? 0 : frames.length - 1);
   }
@@ -383,19 +392,22 @@ function viewer(told) {
     const last = frames.length - 1;
     place = Math.max(0, Math.min(last, wanted));
     const now = frames[place], before = place ? frames[place - 1] : now, right = grid(film.answer);
-    const unlike = other => (r, c) => !other || !other[r] || other[r][c] !== now[r][c] || other.length !== now.length;
-    const changed = place ? unlike(before) : () => false, wrong = place === last ? unlike(right) : null;
-    paintCells(answerBody, now, told.family, grid(film.input), wrong && last ? null : changed, wrong, `answer after step ${film.first + place}`);
+    const unlike = other => (r, c) => !other || !other[r] || other[r][c] !== now[r][c];
+    const changed = place ? unlike(before) : () => false, sized = now && right && now.length === right.length && (now[0] || []).length === (right[0] || []).length;
+    // Of a grid of another size every cell is wrong, which crosses would not say better than words.
+    const wrong = place === last && sized ? unlike(right) : null;
+    paintCells(answerBody, now, told.family, grid(film.input), wrong && last && !film.right ? null : changed, wrong, `answer after step ${film.first + place}`);
     const count = now ? now.flatMap((row, r) => row.map((_, c) => changed(r, c))).filter(Boolean).length : 0;
     const parts = [`Step ${film.first + place} of ${film.first + last}`];
     const logit = film.halts[film.first + place - 1];
     if (last && typeof logit === "number") parts.push(`halting score ${(1 / (1 + Math.exp(-logit))).toFixed(3)}`);
     if (place) parts.push(`${count} ${count === 1 ? "cell" : "cells"} changed`);
-    if (place === last) parts.push(film.right ? "right" : "wrong");
+    if (place === last) parts.push(film.right ? "right" : !now ? "wrong: no answer" : sized ? `wrong in ${now.flatMap((row, r) => row.map((_, c) => wrong(r, c))).filter(Boolean).length} cells` : `wrong: its size is ${now.length}x${(now[0] || []).length}, not ${right.length}x${right[0].length}`);
     at("state").textContent = parts.join(", ");
     at("place").value = place;
     at("back").disabled = place === 0;
     at("next").disabled = place === last;
+    at("play").disabled = at("place").disabled = last === 0;
   }
   function stop() { clearInterval(timer); timer = null; at("play").textContent = "Play"; }
   function toggle() {
