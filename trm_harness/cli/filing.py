@@ -280,6 +280,11 @@ def _registered(folder: Path, place: str, data: Data) -> Iterator[Finding]:
         if name not in names:
             yield Finding(place, f"no plugin registers {kind} {name!r}")
             return
+    version = registry.tasks.spec(record.task.id).version
+    if version != record.task.version:
+        told = f"not scored again here: it is of version {record.task.version} of the task, this is version {version}"
+        yield Finding(place, told, problem=False)
+        return
     try:
         found, task = rescored(folder, data)
     except HarnessError as error:

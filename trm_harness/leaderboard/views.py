@@ -224,6 +224,7 @@ def _first(rows: Iterable[Row], family: str) -> Row | None:
 
 LEADERS = (("recursive", "Best recursive"), ("llm", "Best language model"))
 
+
 def remarks(board: Board) -> list[str]:
     """What a reader must know before comparing, computed from the rows."""
     told = []
@@ -238,9 +239,7 @@ def remarks(board: Board) -> list[str]:
             "All rows are scores that others published."
         )
     elif all(line.row.family in ENDS for line in own):
-        told.append(
-            "Our records here are exact solvers, copies and random fills: they mark the ends of the scale."
-        )
+        told.append("Our records here are exact solvers, copies and random fills: they mark the ends of the scale.")
     told += _language_models(board)
     if any(line.row.cost_basis == "compute share" for line in board.lines):
         told.append(
