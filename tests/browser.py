@@ -17,7 +17,7 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
 )
 PATIENCE = 60.0
-KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, " ": 32}
+KEYS = {"Tab": 9, "Enter": 13, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, " ": 32}
 
 
 class Page:
@@ -54,10 +54,29 @@ class Page:
             assert time.monotonic() < end, f"never came true: {expression}"
             time.sleep(0.05)
 
+    def window(self, width: int, height: int) -> None:
+        """Make the window so large, in CSS pixels."""
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def go(self, url: str) -> None:
+        """Load another address in the same page."""
+        self.ask("Page.navigate", url=url)
+        self.until(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+
+    def move(self, x: float, y: float) -> None:
+        """Point at a place of the window."""
+        self.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float) -> None:
+        """Point at a place of the window and press the left button there."""
+        self.move(x, y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def press(self, key: str) -> None:
         """Press and let go of a key."""
         code = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": KEYS[key]}
-        text = {"text": " "} if key == " " else {}
+        text = {" ": {"text": " "}, "Enter": {"text": "\r"}}.get(key, {})
         self.ask("Input.dispatchKeyEvent", type="keyDown", **code, **text)
         self.ask("Input.dispatchKeyEvent", type="keyUp", **code)
 
