@@ -200,8 +200,7 @@ def scores(record: RunRecord) -> list[ScoreEntry]:
 
 def best(board: Board, column: str) -> dict[str, Any]:
     """The best ranked scores of a column: published, our trained one, by family, and what marks the ends."""
-    ranked = [line.row for line in board.lines if column in line.ranks]
-    ranked.sort(key=lambda row: -row.results[column].percent)
+    ranked = _ranked(board, column)
     published = [row for row in ranked if row.level != OURS]
     own = [line.row for line in board.lines if line.row.level == OURS and column in line.row.results]
     trained = next((row for row in ranked if row.level == OURS), None)
@@ -216,6 +215,12 @@ def best(board: Board, column: str) -> dict[str, Any]:
         "leaders": [*leaders, *([("Best trained here", trained)] if trained else [])],
         "ends": sorted((row for row in own if row.family in ENDS), key=lambda row: -row.results[column].percent),
     }
+
+
+def _ranked(board: Board, column: str) -> list[Row]:
+    """Rows that are ranked in a column, the best first: the board itself stands in the order of its first column."""
+    rows = [line.row for line in board.lines if column in line.ranks]
+    return sorted(rows, key=lambda row: -row.results[column].percent)
 
 
 def _first(rows: Iterable[Row], family: str) -> Row | None:
@@ -252,7 +257,7 @@ def remarks(board: Board) -> list[str]:
 def _language_models(board: Board) -> Iterator[str]:
     """Where language models stand, column by column."""
     for column in board.columns:
-        ranked = [line.row for line in board.lines if column in line.ranks]
+        ranked = _ranked(board, column)
         llms = [row for row in ranked if row.family == "llm"]
         tiny = [row for row in ranked if row.family == "recursive" and row.level != OURS]
         if not llms or not tiny:

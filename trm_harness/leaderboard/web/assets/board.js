@@ -270,10 +270,12 @@ function taskCharts(told) {
   }) : [];
   const visible = () => told.rows.filter(row => row.r[column] && !at(row.id).hidden).map(row => ({ ...row, score: row.r[column] }));
   for (const [name, [label, get]] of Object.entries(COSTS)) {
-    const some = told.rows.some(row => told.columns.some(one => row.r[one] && get({ ...row, score: row.r[one] })));
-    if (some) kinds.append(new Option(label, name));
+    const some = told.rows.filter(row => told.columns.some(one => row.r[one] && get({ ...row, score: row.r[one] })));
+    if (some.length > 1) kinds.append(new Option(label, name));
   }
+  // A single point against anything says nothing.
   at("cost-figure").hidden = !kinds.options.length;
+  at("chart-parameters").closest("figure").hidden = told.rows.filter(row => row.p).length < 2;
   kinds.hidden = kinds.options.length < 2;
   if (kinds.hidden && kinds.options.length) kinds.after(make("span", `${kinds.options[0].text}, log scale`, "soft small"));
   function redraw() {
