@@ -61,9 +61,10 @@ MAY_IMPORT = {
     "adapt": "types specs contracts nn train",
     "convert": "types specs contracts plugins registry record fingerprint environment hub paths zoo nn",
     "trust": "types specs contracts journal record stats environment paths evaluate zoo launch",
-    "curate": "types specs registry record fingerprint environment paths evaluate zoo launch trust convert",
+    "curate": "types specs registry record fingerprint environment paths evaluate zoo launch trust convert filing",
     "api": "types contracts record registry show evaluate zoo launch train",
     "leaderboard": "record stats",
+    "filing": "contracts journal replay record environment hub registry paths evaluate zoo launch leaderboard",
     "nn": "types specs contracts fingerprint environment",
     # Validation is the evaluator's own answering, so that `eval` finds the number that training reported.
     "train": (

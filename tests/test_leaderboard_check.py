@@ -302,8 +302,8 @@ def test_a_run_is_borne_out_by_a_second_one(call: Call, board: Path) -> None:
 
 def test_other_answers_are_not_borne_out(call: Call, board: Path) -> None:
     """A record whose answers were made up is caught by running it again, though its scores follow from them."""
-    from trm_harness.cli.filing import filed_task
     from trm_harness.evaluate import rescore
+    from trm_harness.filing.scores import filed_task
     from trm_harness.record import write
 
     folder = board / "records" / PLACE

@@ -16,6 +16,7 @@ from trm_harness.convert.rewrite import our_metadata, rewrite
 from trm_harness.environment import resolve_device
 from trm_harness.errors import BadInput, CheckFailed
 from trm_harness.evaluate import InferencePlan, Watchers, evaluate
+from trm_harness.filing import file_run
 from trm_harness.fingerprint import file_sha256
 from trm_harness.launch import Choices, Launch, guard, load, task_of
 from trm_harness.launch.choices import as_mapping
@@ -31,7 +32,7 @@ from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import change_card, write_card
 
 WEIGHTS = "weights.safetensors"
-FILED = ("run.json", "plan.json", "journal.jsonl", "puzzles.csv", "candidates.csv")
+FILED = ("run.json", "plan.json", "journal.jsonl", "journal.jsonl.xz", "puzzles.csv", "candidates.csv")
 LICENSE = "Apache-2.0"
 AUTHORS = ("The trm-harness developers",)
 
@@ -264,8 +265,10 @@ def _own_record(run: Path, card: Card) -> RunRecord:
 def _claimed(card: Card, run: Path, record: RunRecord, shipped: bool) -> Card:
     """The card with the record's score, the run filed where the card says it is."""
     place = f"{card.task}/{card.name}/{card.sha256[:8]}/{record.id}" if shipped else f"record/{record.id}"
-    target = leaderboards() / "records" / place if shipped else card.folder / place
-    _file(run, target, card, record)
+    if shipped:
+        _file_shipped(run, leaderboards() / "records" / place, card, record)
+    else:
+        _file(run, card.folder / place, card, record)
     best = record.headline
     assert best is not None
     expected = Expected(
@@ -279,11 +282,23 @@ def _claimed(card: Card, run: Path, record: RunRecord, shipped: bool) -> Card:
     return dataclasses.replace(card, status="trained", expected=expected)
 
 
+def _file_shipped(run: Path, target: Path, card: Card, record: RunRecord) -> None:
+    """File a run among the published records, which proves it first; one that lies there already stays as it is."""
+    if run.resolve() == target.resolve():
+        return
+    launch = read_json(run / "plan.json").get("launch") or {}
+    data = {card.task: Path(launch["data"])} if launch.get("data") else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        stage = Path(scratch) / record.id
+        _file(run, stage, card, record)
+        file_run(stage, leaderboards() / "records", data)
+
+
 def _file(run: Path, target: Path, card: Card, record: RunRecord) -> None:
     """Copy a run's files; the launch and the record name the card instead of a file on somebody's disk."""
     target.mkdir(parents=True, exist_ok=True)
     for name in FILED:
-        if (run / name).resolve() != (target / name).resolve():
+        if (run / name).is_file() and (run / name).resolve() != (target / name).resolve():
             shutil.copyfile(run / name, target / name)
     plan = read_json(target / "plan.json")
     launch = Launch(**plan["launch"]) if plan["launch"] else Launch(card.task, card.architecture)

@@ -72,10 +72,11 @@ def add(run: str, to: Path | None, data: tuple[str, ...], self_reported: bool) -
 
     Its scores are recomputed from its answers first; anything wrong leaves nothing behind.
     """
-    from trm_harness.cli.filing import data_folders, run_add
+    from trm_harness.cli.filing import data_folders
     from trm_harness.cli.runs import find_run
+    from trm_harness.filing import file_run
 
-    click.echo(f"filed {run_add(find_run(run), to, data_folders(data), self_reported)}")
+    click.echo(f"filed {file_run(find_run(run), to, data_folders(data), self_reported)}")
 
 
 @command.command()

@@ -198,8 +198,9 @@ def verify_run(
     is right in both runs or wrong in both; exit code 1 if not. Another device may change single cells.
     """
     from trm_harness.cli.verify import run_verify
+    from trm_harness.filing import Machine
 
-    run_verify(find_run(run), 0 if whole else sample, data, weights, device, as_json)
+    run_verify(find_run(run), 0 if whole else sample, Machine(data, weights, device), as_json)
 
 
 @command.command("path")

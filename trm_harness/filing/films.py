@@ -1,0 +1,66 @@
+"""The steps of a few puzzles of a run, which the site's viewer plays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from trm_harness import replay
+from trm_harness.contracts import Task
+from trm_harness.evaluate import verdicts
+from trm_harness.evaluate.results import Verdict
+from trm_harness.journal import grid_text
+
+MOST_FILMS = 12
+FILM_BYTES = {False: 5_000, True: 14_000}
+"""Of all films of a run, of one step and of several: what a page of the site can carry."""
+
+
+def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
+    """Steps of a few puzzles for the viewer: right and wrong ones by turns, those that changed most first."""
+    judged = [verdict for verdict in verdicts(folder, task) if not verdict.hidden]
+    judged.sort(key=lambda verdict: (-replay.changes(verdict.single), verdict.puzzle.id))
+    right = [verdict for verdict in judged if verdict.right_at[-1]]
+    wrong = [verdict for verdict in judged if not verdict.right_at[-1]]
+    turns = [verdict for pair in zip(right, wrong, strict=False) for verdict in pair]
+    rest = [*right[len(wrong) :], *wrong[len(right) :]]
+    yield from _fitting([_film(verdict) for verdict in [*turns, *rest][: 4 * MOST_FILMS]])
+
+
+def strange(folder: Path, task: Task, stored: Sequence[Any]) -> list[str]:
+    """Puzzles of stored films that do not show what the run answered; which puzzles were chosen is nobody's concern."""
+    told = {film.get("puzzle"): film for film in stored}
+    found = {
+        verdict.puzzle.id: json.loads(json.dumps(_film(verdict)))
+        for verdict in verdicts(folder, task)
+        if verdict.puzzle.id in told and not verdict.hidden
+    }
+    return [str(name) for name, film in told.items() if found.get(name) != film]
+
+
+def _fitting(made: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """As many films as a page can carry, in order; the first one whatever it takes."""
+    room, count = FILM_BYTES[any(len(film["frames"]) > 1 for film in made)], 0
+    for film in made:
+        size = len(json.dumps(film, separators=(",", ":")))
+        if count < MOST_FILMS and (size <= room or not count):
+            room, count = room - size, count + 1
+            yield film
+
+
+def _film(verdict: Verdict) -> dict[str, Any]:
+    """A puzzle's single pass: its answer after every step, ``=`` for the one before."""
+    puzzle, texts = verdict.puzzle, verdict.single.answers
+    kept = [("=" if place and text == texts[place - 1] else text) for place, text in enumerate(texts)]
+    return {
+        "puzzle": puzzle.id,
+        "right": verdict.right_at[-1],
+        "demonstrations": [[grid_text(grid) for grid in pair] for pair in puzzle.demonstrations],
+        "input": grid_text(puzzle.input),
+        "answer": grid_text(puzzle.answer),
+        "frames": kept,
+        "halts": [float(f"{halt:.4g}") for halt in verdict.single.halts],
+        "first": verdict.single.steps - len(texts) + 1,
+    }
