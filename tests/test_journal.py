@@ -32,7 +32,8 @@ def grids(draw: st.DrawFn) -> Grid:
 def rows(draw: st.DrawFn) -> Row:
     answers = draw(st.lists(st.none() | grids(), min_size=1, max_size=4))
     answers += answers[-1:] * draw(st.integers(0, 2))
-    halts = draw(st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=6))
+    logits = st.floats(width=32, allow_nan=False)
+    halts = draw(st.lists(logits, min_size=len(answers), max_size=len(answers) + 3))
     name = st.text(max_size=12)
     return Row(draw(name), draw(st.integers(0, 999)), draw(name), 0, tuple(answers), tuple(halts), len(halts), 81)
 

@@ -27,6 +27,7 @@ from trm_harness.specs import ModelSpec
 from trm_harness.trust.golden import FILE as GOLDEN
 from trm_harness.trust.golden import make_golden
 from trm_harness.types import ModelFacts
+from trm_harness.untrusted import parse_json
 from trm_harness.zoo import Card, Expected, Size, Source, Training, TrainingData, refuse_taken
 from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import change_card, write_card
@@ -113,7 +114,7 @@ def spec_of(metadata: Mapping[str, str], name: str) -> ModelSpec:
         if spec.id != family and not spec.id.startswith(f"{family}-"):
             raise BadInput(f"the weights are of architecture {family!r}, not of model {name}: leave the model out")
         return spec
-    return nearest(architecture_named(family)[1], json.loads(metadata["config"]))
+    return nearest(architecture_named(family)[1], parse_json(metadata["config"], "the weights\' metadata"))
 
 
 def _training_run(run: Path | None) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _card(
 ) -> Card:
     """The card without a score."""
     facts = _facts(stage / WEIGHTS, spec, task)
-    sizes, training = facts.parameters, _training(addition, json.loads(metadata.get("training", "{}")), told)
+    sizes, training = facts.parameters, _training(addition, parse_json(metadata.get("training", "{}"), "the weights\' metadata"), told)
     return Card(
         name=stage.name,
         architecture=spec.id,
@@ -162,10 +163,10 @@ def _card(
         paper=spec.paper,
         sha256=file_sha256(stage / WEIGHTS),
         parameters=Size(sizes.network, sizes.puzzle_table, sizes.touched_per_puzzle),
-        config=dict(sorted(json.loads(metadata["config"]).items())),
+        config=dict(sorted(parse_json(metadata["config"], "the weights\' metadata").items())),
         training=training,
         source=Source(file=WEIGHTS),
-        encoding=json.loads(metadata.get("encoding", "{}")),
+        encoding=parse_json(metadata.get("encoding", "{}"), "the weights\' metadata"),
         folder=stage,
     )
 

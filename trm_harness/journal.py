@@ -25,6 +25,7 @@ import numpy as np
 from trm_harness.errors import BadInput
 from trm_harness.record import ARCHIVED_JOURNAL_FILE
 from trm_harness.types import Grid
+from trm_harness.untrusted import lines
 
 _SYMBOLS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
 _FOREIGN = 255
@@ -33,6 +34,7 @@ _PARSE = json.JSONDecoder().raw_decode
 _BREAK = ord("/")
 _SAME = "="
 _TAIL = len(',"00000000"]')
+_STRINGS, _NUMBERS, _ANSWERS = {str}, {int}, {str, type(None)}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,8 +70,11 @@ class Entry(NamedTuple):
     length: int
 
     def row(self) -> Row:
-        """The row with its grids."""
-        grids = tuple(None if text is None else text_grid(text) for text in self.answers)
+        """The row with its grids. ``BadInput`` for an answer that is no grid."""
+        try:
+            grids = tuple(None if text is None else text_grid(text) for text in self.answers)
+        except ValueError as error:
+            raise BadInput(f"the journal's answer to puzzle {self.puzzle!r} is damaged: {error}") from None
         return Row(self.puzzle, self.view, self.transform, self.restart, grids, self.halts, self.steps, self.length)
 
 
@@ -122,6 +127,11 @@ def decode(line: bytes) -> Entry:
                 kept[place] = kept[place - 1]
     shape = f"{len(halts)}f"
     rounded = struct.unpack(shape, struct.pack(shape, *halts))
+    # A right checksum shows that nothing happened to a line, not that this program wrote it.
+    if not (_STRINGS.issuperset(map(type, (puzzle, transform))) and _NUMBERS.issuperset(map(type, (view, restart)))):
+        raise ValueError("it is not in the journal's form")
+    if not (_ANSWERS.issuperset(map(type, kept)) and type(length) is int and 1 <= len(kept) <= steps == len(halts)):
+        raise ValueError("its answers do not fit its steps")
     return Entry(puzzle, view, transform, restart, tuple(kept), rounded, steps, length)
 
 
@@ -195,7 +205,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
     with file:
         try:
-            yield from enumerate(file, start=1)
+            yield from lines(file, path)
         except (EOFError, lzma.LZMAError) as error:
             raise BadInput(f"{packed} is damaged: {error}") from None
 
@@ -204,5 +214,5 @@ def _checked(path: Path, number: int, line: bytes) -> Entry:
     """The entry of a line, or ``BadInput`` that names it."""
     try:
         return decode(line)
-    except (ValueError, TypeError, struct.error) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError, struct.error) as error:
         raise BadInput(f"{path} is damaged at line {number}: {error}") from None

@@ -7,17 +7,17 @@ The line under each field is its description in the JSON Schema and in ``docs/re
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trm_harness.errors import BadInput
 from trm_harness.types import Score
+from trm_harness.untrusted import read_json
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "run.json"
@@ -30,6 +30,9 @@ CANDIDATES_FILE = "candidates.csv"
 Status = Literal["started", "success", "cancelled", "error"]
 Demonstrations = Literal["inductive", "per-task", "joint", "unknown"]
 Select = Literal["mode", "halt", "oracle"]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Use = Literal["", "all pairs", "demonstrations only", "test answers"]
 
 
@@ -44,7 +47,7 @@ class TaskEntry(_Entry):
 
     id: str
     """Name of the task."""
-    version: int
+    version: Count
     """Version of the task's behaviour; scores of different versions do not compare."""
     title: str = ""
     """The task in words."""
@@ -58,9 +61,9 @@ class TaskEntry(_Entry):
     """Version of that source."""
     data_sha256: str
     """Hash of the split's puzzles (their content, not the file's bytes)."""
-    split_groups: int
+    split_groups: Count
     """Groups (ARC tasks) in the whole split."""
-    split_puzzles: int
+    split_puzzles: Count
     """Puzzles (ARC test outputs) in the whole split."""
     own_data: bool = False
     """Whether the puzzles are the user's own instead of the task's published ones; such a run is never ranked."""
@@ -71,13 +74,13 @@ class TaskEntry(_Entry):
 class SelectionEntry(_Entry):
     """The part of the split that was evaluated; every denominator counts within it."""
 
-    groups: int
+    groups: Count
     """Groups selected."""
-    puzzles: int
+    puzzles: Count
     """Puzzles selected."""
-    hidden: int = 0
+    hidden: Count = 0
     """Puzzles selected whose answer is hidden: answered, never scored."""
-    limit: int | None = None
+    limit: Count | None = None
     """First so many groups only; null for all."""
     ids: tuple[str, ...] = ()
     """Group or puzzle ids asked for; empty for all."""
@@ -90,7 +93,7 @@ class ModelEntry(_Entry):
 
     id: str
     """Name of the architecture."""
-    version: int
+    version: Count
     """Version of the model's behaviour."""
     title: str = ""
     """The model in words."""
@@ -100,13 +103,13 @@ class ModelEntry(_Entry):
     """Zoo card (architecture.tag) of the weights; empty without one."""
     untrained: bool = False
     """Whether the weights were drawn at random: a mechanics run, whose scores say nothing of the architecture."""
-    network_parameters: int = 0
+    network_parameters: Count = 0
     """Parameters of the network, without the puzzle table."""
-    puzzle_table_parameters: int = 0
+    puzzle_table_parameters: Count = 0
     """Values in the table of puzzle embeddings."""
-    touched_per_puzzle: int = 0
+    touched_per_puzzle: Count = 0
     """Table values that one puzzle reads."""
-    effective_depth: int = 0
+    effective_depth: Count = 0
     """Layers that a token passes through in one supervision step."""
     weights_sha256: str = ""
     """Hash of the weights file; empty for none."""
@@ -121,21 +124,21 @@ class ModelEntry(_Entry):
 class ProtocolEntry(_Entry):
     """How answers were made and counted."""
 
-    attempts: int
+    attempts: Count
     """Answers that count for a puzzle (the largest k of pass@k)."""
-    augment: int
+    augment: Count
     """Views of each puzzle asked for, the identity included; 1 is a single pass."""
-    views: int
+    views: Count
     """Largest number of views that a puzzle had (a task may have fewer transforms)."""
-    voting_views: int | None = None
+    voting_views: Count | None = None
     """Views that voted, where a re-scoring used fewer than were answered; null for all."""
-    steps: int
+    steps: Count
     """Supervision steps at most."""
     halt: Literal["full", "adaptive"]
     """full: every step is run; adaptive: a puzzle leaves when its halting logit is positive."""
-    restarts: int = 1
+    restarts: Count = 1
     """Answers (trajectories) per view, each from its own seed."""
-    noise: float = 0.0
+    noise: Amount = 0.0
     """Standard deviation of the Gaussian noise added to the latent before every supervision step of every answer."""
     select: Select = "mode"
     """How the answers of all views and trajectories become one: mode (most votes), halt (highest halting logit);
@@ -144,9 +147,9 @@ class ProtocolEntry(_Entry):
     """Device asked for, resolved."""
     dtype: str = "float32"
     """Number format of the network's arithmetic."""
-    seed: int = 0
+    seed: Count = 0
     """Seed of transforms and of the puzzles' own seeds."""
-    batch_size: int | None = None
+    batch_size: Count | None = None
     """Puzzles per batch; null where memory and cost decided."""
     vote: str = "votes, then mean sigmoid of the halting logit; ties keep the order of views"
     """How candidates were ranked."""
@@ -168,7 +171,7 @@ class DataUse(_Entry):
     """Its version."""
     sha256: str = ""
     """Hash of its puzzles, as a task source gives it."""
-    puzzles: int | None = None
+    puzzles: Count | None = None
     """Puzzles trained on; null if unknown."""
     task: str = ""
     """Task that has this data; empty if not stated: the hash finds it."""
@@ -209,13 +212,13 @@ class CheckedEntry(_Entry):
     use: Use
     """Part of it that was compared: as declared, else all pairs (for the evaluated split itself under a joint or
     per-task declaration: demonstrations only)."""
-    pairs: int
+    pairs: Count
     """(input, answer) pairs compared."""
-    puzzles: int
+    puzzles: Count
     """Evaluated puzzles whose input and answer are one of them."""
-    groups: int
+    groups: Count
     """Groups (ARC tasks) of those puzzles."""
-    demonstrated: int
+    demonstrated: Count
     """Evaluated groups with a demonstration among them."""
     counted: bool
     """Whether these puzzles contaminate. Not so for the little (up to 5 %) that a benchmark's own training split or
@@ -235,15 +238,15 @@ class ContaminationEntry(_Entry):
     training data is declared."""
     allowed: bool = False
     """Whether a contaminated evaluation was asked for all the same."""
-    compared: int = 0
+    compared: Count = 0
     """Evaluated puzzles that were compared (those whose answer is known)."""
-    puzzles: int = 0
+    puzzles: Count = 0
     """Of these, puzzles whose input and answer were trained on."""
-    groups: int = 0
+    groups: Count = 0
     """Groups (ARC tasks) of these puzzles."""
-    shared: int = 0
+    shared: Count = 0
     """Of these, puzzles that the benchmark's own training split or own demonstrations show; stated, not counted."""
-    demonstrated: int = 0
+    demonstrated: Count = 0
     """Evaluated groups with a demonstration that was trained on; so it is under the joint protocol."""
     ids: tuple[str, ...] = ()
     """First of the contaminated puzzles."""
@@ -262,31 +265,37 @@ class ScoreEntry(_Entry):
     """Scoring rule: outputs, tasks, submitted or puzzles."""
     pooling: Literal["single", "voted"]
     """single: the first trajectory of the identity view alone; voted: one answer from all views and trajectories."""
-    k: int
+    k: Count
     """Answers that count."""
-    views: int
+    views: Count
     """Views behind each answer, at most."""
-    trajectories: int = 1
+    trajectories: Count = 1
     """Trajectories per view behind each answer."""
     select: Select = "mode"
     """How they became one answer: mode (most votes), halt (highest halting logit), oracle (right if any is)."""
     upper_bound: bool = False
     """Whether the answer was chosen by somebody who knew it: no system's score, only a bound on how well choosing can
     do."""
-    value: float
+    value: Share
     """numerator / denominator."""
-    numerator: float
+    numerator: Amount
     """What was got right, in units of the denominator."""
-    denominator: int
+    denominator: Count
     """What was asked: always within the selection."""
     unit: str
     """What the denominator counts."""
-    low: float | None = None
+    low: Share | None = None
     """Lower end of the 95 % interval."""
-    high: float | None = None
+    high: Share | None = None
     """Upper end of the 95 % interval."""
     interval_method: str = ""
     """How the interval was made."""
+
+    @model_validator(mode="after")
+    def _two_ends(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("an interval has two ends")
+        return self
 
     @classmethod
     def of(
@@ -324,21 +333,27 @@ class MeasureEntry(_Entry):
 
     name: str
     """Name of the measure (exact, cells, valid ...)."""
-    value: float
+    value: Share
     """Mean over the puzzles; a puzzle without an answer counts as the task says."""
-    n: int
+    n: Count
     """Puzzles in the mean."""
 
 
 class DepthEntry(_Entry):
     """Single-pass accuracy after each supervision step; a halted puzzle keeps its answer."""
 
-    n: int
+    n: Count
     """Puzzles behind each point."""
-    correct: tuple[int, ...] = ()
+    correct: tuple[Count, ...] = ()
     """Puzzles right after step 1, 2, ..."""
-    accuracy: tuple[float, ...] = ()
+    accuracy: tuple[Share, ...] = ()
     """correct / n."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if len(self.correct) != len(self.accuracy):
+            raise ValueError("correct and accuracy are of different lengths")
+        return self
 
 
 class DifficultyEntry(_Entry):
@@ -350,11 +365,11 @@ class DifficultyEntry(_Entry):
     """Lowest value in the band."""
     high: float
     """Highest value in the band."""
-    n: int
+    n: Count
     """Puzzles in the band."""
-    correct: int
+    correct: Count
     """Puzzles right."""
-    accuracy: float
+    accuracy: Share
     """correct / n."""
 
 
@@ -364,60 +379,68 @@ class TrajectoryEntry(_Entry):
     A point is the mean over the disjoint blocks of so many consecutive trajectories that the run holds.
     """
 
-    n: int
+    n: Count
     """Puzzles behind each point."""
-    trajectories: tuple[int, ...] = ()
+    trajectories: tuple[Count, ...] = ()
     """Trajectories per view: 1, 2, 4 ... and all of them."""
-    mode: tuple[float, ...] = ()
+    mode: tuple[Share, ...] = ()
     """Accuracy of the answer with most votes."""
-    halt: tuple[float, ...] = ()
+    halt: tuple[Share, ...] = ()
     """Accuracy of the answer with the highest halting logit."""
-    oracle: tuple[float, ...] = ()
+    oracle: tuple[Share, ...] = ()
     """Share of puzzles that any of the answers gets right: an upper bound."""
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        if len({len(self.trajectories), len(self.mode), len(self.halt), len(self.oracle)}) != 1:
+            raise ValueError("its curves are of different lengths")
+        if not self.trajectories or min(self.trajectories) < 1:
+            raise ValueError("it needs at least one point, of one trajectory or more")
+        return self
 
 
 class CalibrationBin(_Entry):
     """Single-pass puzzles whose halting score fell into one tenth of [0, 1]."""
 
-    low: float
+    low: Share
     """Lower end of the bin."""
-    high: float
+    high: Share
     """Upper end of the bin."""
-    n: int
+    n: Count
     """Puzzles in it."""
-    confidence: float
+    confidence: Share
     """Their mean sigmoid of the last halting logit."""
-    accuracy: float
+    accuracy: Share
     """Share of them that is right."""
 
 
 class ThresholdEntry(_Entry):
     """What a run of full depth would be, had each puzzle stopped at the first halting score above a threshold."""
 
-    threshold: float
+    threshold: Share
     """Halting score (sigmoid of the logit) above which a puzzle stops; 0.5 is what adaptive halting does."""
-    n: int
+    n: Count
     """Puzzles counted: those whose answer is known."""
-    mean_steps: float
+    mean_steps: Amount
     """Supervision steps run for a puzzle, on average."""
-    correct: int
+    correct: Count
     """Puzzles whose answer is right where they stop."""
-    accuracy: float
+    accuracy: Share
     """correct / n."""
 
 
 class HaltingEntry(_Entry):
     """What the halting head did, over the single-pass answers."""
 
-    n: int
+    n: Count
     """Puzzles counted."""
-    mean_steps: float
+    mean_steps: Amount
     """Supervision steps run for a puzzle, on average."""
-    share_halted: float
+    share_halted: Share
     """Share whose last halting logit is positive."""
     calibration: tuple[CalibrationBin, ...] = ()
     """Halting score against correctness; empty bins are left out."""
-    calibration_error: float | None = None
+    calibration_error: Share | None = None
     """Mean gap between halting score and accuracy, weighted by bin (expected calibration error)."""
     thresholds: tuple[ThresholdEntry, ...] = ()
     """Steps and accuracy at other halting thresholds; empty unless every step was run."""
@@ -425,27 +448,33 @@ class HaltingEntry(_Entry):
     """The threshold of fewest mean steps whose accuracy is not below full depth; null if there is none. It was found on
     the puzzles it is stated for, so it flatters a little."""
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.calibration and self.calibration_error is None:
+            raise ValueError("calibration without its error")
+        return self
+
 
 class CostEntry(_Entry):
     """What the run took."""
 
-    flops_per_puzzle: float = 0.0
+    flops_per_puzzle: Amount = 0.0
     """Floating point operations for one puzzle with all its views and steps (0: not stated by the model)."""
-    flops_per_step: float = 0.0
+    flops_per_step: Amount = 0.0
     """Floating point operations for one supervision step of one answer, on average (0: not stated by the model)."""
-    seconds: float = 0.0
+    seconds: Amount = 0.0
     """Seconds spent predicting, over the sessions whose end is known."""
-    puzzles_per_second: float | None = None
+    puzzles_per_second: Amount | None = None
     """Puzzles, with all their views, answered in a second."""
-    answers_per_second: float | None = None
+    answers_per_second: Amount | None = None
     """Views answered in a second."""
-    peak_memory_bytes: int = 0
+    peak_memory_bytes: Count = 0
     """Most memory held: the device's for CUDA, else the process's."""
     device_name: str = ""
     """The device by its maker's name."""
     usage: dict[str, int | float] = Field(default_factory=dict)
     """What the model itself counted (calls, tokens), over the sessions whose end is known."""
-    dollars: float | None = None
+    dollars: Amount | None = None
     """Price of the run where it has one."""
     dollars_basis: str = ""
     """What the price counts (API calls, machine time)."""
@@ -466,11 +495,11 @@ class EnvironmentEntry(_Entry):
     """Operating system and architecture."""
     processor: str = ""
     """CPU by its maker's name."""
-    cores: int = 0
+    cores: Count = 0
     """CPU cores usable."""
-    memory_bytes: int = 0
+    memory_bytes: Count = 0
     """Main memory."""
-    threads: int = 0
+    threads: Count = 0
     """Threads the network's arithmetic used on the CPU; 0 if unknown."""
 
 
@@ -479,9 +508,9 @@ class SessionEntry(_Entry):
 
     started: str
     """Start, UTC, ISO 8601."""
-    seconds: float | None = None
+    seconds: Amount | None = None
     """Seconds spent predicting; null if it was killed."""
-    rows: int | None = None
+    rows: Count | None = None
     """Answers it added to the journal; null if it was killed."""
     usage: dict[str, int | float] = Field(default_factory=dict)
     """What the model counted in it; empty for models that count nothing, and if it was killed."""
@@ -490,9 +519,9 @@ class SessionEntry(_Entry):
 class ProgressEntry(_Entry):
     """How far the run got when this file was written."""
 
-    rows: int = 0
+    rows: Count = 0
     """Answers (puzzle x view x restart) in the journal."""
-    total: int = 0
+    total: Count = 0
     """Answers that the run will hold."""
 
 
@@ -553,6 +582,13 @@ class RunRecord(_Entry):
     notes: tuple[str, ...] = ()
     """Things a reader should know (a torn line dropped, a re-scoring)."""
 
+    @model_validator(mode="after")
+    def _has_what_it_draws_on(self) -> Self:
+        halting, curve = self.halting, self.depth_curve
+        if halting and (halting.calibration or halting.thresholds) and not (curve and curve.accuracy):
+            raise ValueError("halting is judged by a depth curve, which is not there")
+        return self
+
     def score(self, name: str, rule: str, pooling: str) -> ScoreEntry | None:
         """The score of that name, rule and pooling, if the run has it."""
         keys = (name, rule, pooling)
@@ -589,21 +625,6 @@ def write(path: Path, record: RunRecord) -> Path:
     """Write the record into a run folder (or to a ``.json`` file) so that no reader ever sees half of it."""
     file = path if path.suffix == ".json" else path / RECORD_FILE
     return write_text(file, record.model_dump_json(indent=1) + "\n")
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in ``file``; ``BadInput`` if it is missing, unreadable or something else."""
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{file} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file} cannot be read: {error}") from None
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{file} is broken JSON (line {error.lineno}: {error.msg})") from None
-    if not isinstance(data, dict):
-        raise BadInput(f"{file} does not hold a JSON object")
-    return data
 
 
 def write_text(file: Path, text: str) -> Path:

@@ -10,6 +10,8 @@ import numpy as np
 from trm_harness.types import Grid
 
 LONGEST_SIDE = 255
+LONGEST_REPLY = 1 << 20
+"""Characters that are read, from the end: the last grid counts."""
 _THOUGHT = "</think>"
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _RULE = frozenset(" \t|+:=-")
@@ -28,7 +30,7 @@ def read_grid(text: str, symbols: int) -> Grid | None:
     does not; a lone number outside of one counts only if there is nothing else. ``symbols`` is the number of
     symbols a cell can hold: digits written together are cells of their own unless they name a symbol.
     """
-    fenced, loose = _blocks(_answer_part(text), min(symbols, 36))
+    fenced, loose = _blocks(_answer_part(text[-LONGEST_REPLY:]), min(symbols, 36))
     larger = [block for block in loose if len(block) > 1 or len(block[0]) > 1]
     for block in reversed(fenced or larger or loose):
         return _grid(block, min(symbols, 36))

@@ -21,6 +21,7 @@ import numpy as np
 
 from trm_harness.errors import BadInput
 from trm_harness.types import Grid, Puzzle
+from trm_harness.untrusted import JSON_LIMIT, parse_json, read_text
 
 SPLITS = ("training", "evaluation")
 MAX_SIDE = 30
@@ -279,12 +280,7 @@ def _mapping(content: Any, where: str) -> Mapping[str, Any]:
 
 
 def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}): replace or remove the file") from error
+    return parse_json(read_text(path, JSON_LIMIT, "a file of ARC tasks"), str(path))
 
 
 def _subsets(path: Path) -> dict[str, list[Path]]:

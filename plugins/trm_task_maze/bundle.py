@@ -7,10 +7,8 @@ and ``ends`` (``uint16 [count, 2]``, the flat places of start and goal). Labels 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -18,11 +16,14 @@ from trm_harness.errors import BadInput
 from trm_harness.solvers.maze import GOAL, OPEN, START, WALL
 from trm_harness.specs import TaskSpec
 from trm_harness.types import Grid
+from trm_harness.untrusted import MIB, read_arrays
 from trm_task_maze import register_tasks
 from trm_task_maze.generate import Recipe, draw
 
 FOLDER = Path(__file__).parent / "data"
 SEED = 0
+LARGEST = 64 * MIB
+"""Most bytes of a bundle's arrays: some 600,000 mazes of 30x30."""
 
 
 def path_of(task: str, split: str) -> Path:
@@ -43,11 +44,11 @@ def save(path: Path, questions: Iterable[Grid]) -> None:
 
 def load(path: Path, size: int) -> list[Grid]:
     """The questions of a bundle; ``BadInput`` if it is missing or damaged."""
-    try:
-        with np.load(path) as arrays:
-            walls, ends = arrays["walls"], arrays["ends"]
-    except (OSError, ValueError, KeyError, BadZipFile, zlib.error) as error:
-        raise BadInput(f"the bundled mazes {path} cannot be read ({error}): reinstall trm-harness") from error
+    arrays = read_arrays(path, {"walls": ("uint8", 2), "ends": ("uint16", 2)}, LARGEST)
+    walls, ends = arrays["walls"], arrays["ends"]
+    count, cells = len(walls), size * size
+    if walls.shape != (count, -(-cells // 8)) or ends.shape != (count, 2) or (count and ends.max() >= cells):
+        raise BadInput(f"the bundled mazes {path} are not {size}x{size}: reinstall trm-harness")
     flat = np.where(np.unpackbits(walls, axis=1, count=size * size), np.uint8(WALL), np.uint8(OPEN))
     for symbol, places in zip((START, GOAL), ends.T, strict=True):
         np.put_along_axis(flat, places[:, None].astype(np.int64), symbol, axis=1)

@@ -13,6 +13,7 @@ import numpy as np
 from trm_harness.errors import BadInput
 from trm_harness.solvers.maze import PATH, WALL, distance, is_path
 from trm_harness.types import Grid, Puzzle
+from trm_harness.untrusted import TABLE_LIMIT, csv_rows, read_text
 
 HEADER = ("source", "question", "answer", "rating")
 SYMBOLS = "# SGo"
@@ -38,10 +39,7 @@ def read(path: Path, split: str, size: int) -> list[Puzzle]:
 
 def read_grids(path: Path, size: int) -> list[tuple[Grid, Grid]]:
     """Questions and answers (``uint8 [size, size]``) whatever they show; ``BadInput`` for a file of another form."""
-    try:
-        rows = list(csv.reader(io.StringIO(path.read_text(encoding="ascii"))))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"cannot read the mazes in {path}: {error}; give a CSV file with {','.join(HEADER)}") from error
+    rows = csv_rows(read_text(path, TABLE_LIMIT, f"a CSV file with {','.join(HEADER)}", "ascii"), str(path))
     if not rows or tuple(rows[0]) != HEADER:
         raise BadInput(f"{path} does not start with the line {','.join(HEADER)}: add it or give another file")
     if len(rows) == 1:

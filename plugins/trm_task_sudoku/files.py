@@ -13,8 +13,11 @@ import numpy as np
 from trm_harness.errors import BadInput
 from trm_harness.solvers.sudoku import is_solution
 from trm_harness.types import Grid, Puzzle
+from trm_harness.untrusted import TABLE_LIMIT, csv_rows, read_text
 
 HEADER = ("source", "question", "answer", "rating")
+LONGEST_RATING = 9
+"""Digits of a rating."""
 
 
 def puzzle(split: str, index: int, question: Grid, answer: Grid, rating: int) -> Puzzle:
@@ -25,13 +28,7 @@ def puzzle(split: str, index: int, question: Grid, answer: Grid, rating: int) ->
 
 def read(path: Path, split: str, size: int) -> list[Puzzle]:
     """All puzzles of a file; ``BadInput`` names the line that is not a Sudoku of ``size`` with its solution."""
-    try:
-        text = path.read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"cannot read the puzzles in {path}: {error}; give a CSV file with {','.join(HEADER)}"
-        ) from error
-    rows = list(csv.reader(io.StringIO(text)))
+    rows = csv_rows(read_text(path, TABLE_LIMIT, f"a CSV file with {','.join(HEADER)}", "ascii"), str(path))
     if not rows or tuple(rows[0]) != HEADER:
         raise BadInput(f"{path} does not start with the line {','.join(HEADER)}: add it or give another file")
     if len(rows) == 1:
@@ -58,8 +55,8 @@ def text_of(grid: Grid) -> str:
 
 def _parsed(path: Path, split: str, size: int, index: int, row: list[str]) -> Puzzle:
     where = f"{path}, puzzle {index + 1}"
-    if len(row) != len(HEADER) or not row[3].isdecimal():
-        raise BadInput(f"{where}: expected {','.join(HEADER)} with a whole-numbered rating, found {','.join(row)!r}")
+    if len(row) != len(HEADER) or not row[3].isdecimal() or len(row[3]) > LONGEST_RATING:
+        raise BadInput(f"{where}: expected {','.join(HEADER)} with a whole-numbered rating, found {_start(row)!r}")
     question, answer = _grid(row[1], size, where), _grid(row[2], size, where)
     kept = (question == 0) | (question == answer)
     if not kept.all() or not is_solution(answer):
@@ -70,5 +67,13 @@ def _parsed(path: Path, split: str, size: int, index: int, row: list[str]) -> Pu
 def _grid(text: str, size: int, where: str) -> Grid:
     cells = np.frombuffer(text.replace(".", "0").encode("ascii"), np.uint8) - np.uint8(ord("0"))
     if cells.size != size * size or (cells > size).any():
-        raise BadInput(f"{where}: {text!r} is not {size * size} cells of 1-{size} and '.'; correct or remove that line")
+        raise BadInput(
+            f"{where}: {_start([text])!r} is not {size * size} cells of 1-{size} and '.'; correct or remove that line"
+        )
     return cells.reshape(size, size)
+
+
+def _start(row: list[str]) -> str:
+    """What a message shows of a line."""
+    text = ",".join(row)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trm_harness.errors import BadInput
 from trm_harness.types import Puzzle
-from trm_task_sudoku.files import HEADER
+from trm_task_sudoku.files import HEADER, LONGEST_RATING
 
 SIZE = 9
 CELLS = SIZE * SIZE
@@ -27,7 +27,6 @@ _WIDTH = 2 * CELLS + 1
 
 _SCAN = 1 << 24
 _BLOCK = 1 << 14
-_LONGEST_RATING = 9
 _COMMA, _BREAK, _RETURN = b",\n\r"
 _FOREIGN = 255
 _DIGIT = np.full(256, _FOREIGN, np.uint8)
@@ -113,7 +112,7 @@ class Table:
         ratings = np.zeros(len(ends), np.int64)
         commas = np.full(len(ends), -1)
         open_rows = np.ones(len(ends), bool)
-        for place in range(_LONGEST_RATING + 1):
+        for place in range(LONGEST_RATING + 1):
             at = np.maximum(ends - 1 - place, 0)
             characters = self._text[at]
             if place:

@@ -207,13 +207,13 @@ def test_broken_files_and_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has no training tasks, only evaluation: add the files, or choose another"):
         arc_data.folder(tmp_path, "training")
     (tmp_path / "evaluation" / "cut.json").write_text('{"train": [')
-    with pytest.raises(BadInput, match=r"cut.json is not JSON \("):
+    with pytest.raises(BadInput, match=r"cut.json is broken JSON \("):
         arc_data.folder(tmp_path, "evaluation")
     (tmp_path / "evaluation" / "cut.json").write_text("[" * 100_000)
-    with pytest.raises(BadInput, match=r"cut.json is not JSON \("):
+    with pytest.raises(BadInput, match=r"cut.json is broken JSON \("):
         arc_data.folder(tmp_path, "evaluation")
     (tmp_path / "evaluation" / "cut.json").write_bytes(b"\xff\xfe")
-    with pytest.raises(BadInput, match=r"cut.json is not JSON \("):
+    with pytest.raises(BadInput, match=r"cut.json: a file of ARC tasks cannot be read"):
         arc_data.folder(tmp_path, "evaluation")
 
 

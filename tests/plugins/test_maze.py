@@ -341,7 +341,7 @@ GOOD = "mine,S  G,SooG,3\n"
         (HEADER + "mine,S #G,S #G,2\n", "maze 1: .*shortest path"),
         (HEADER + "mine,S##G,S##G,1\n", "maze 1: .*shortest path"),
         (HEADER + "mine,S  G,SooG,2\n", "maze 1: .*shortest path"),
-        (HEADER + "mine,S \u00e9G,SooG,2\n", "cannot read"),
+        (HEADER + "mine,S \u00e9G,SooG,2\n", "cannot be read"),
     ],
 )
 def test_bad_files_are_refused_with_one_line(tmp_path: Path, text: str, complaint: str) -> None:

@@ -162,7 +162,7 @@ def test_stages_follow_one_another() -> None:
         ("batch_size = 3", r"has no \[\[stage\]\]"),
         ("bach_size = 3\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0", "unknown key 'bach_size'"),
         ("[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0\nfoo=1", "unknown key 'foo'"),
-        ("batch_size = [", "is no TOML"),
+        ("batch_size = [", "is not TOML"),
         ('optimizer = "sgd"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "optimizer 'sgd' is unknown"),
         ('loss = "mse"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "loss 'mse' is unknown"),
         ('dtype = "float64"\n[[stage]]\nsteps=1\nlr=1.0\nlr_end=1.0', "dtype 'float64' is unknown"),

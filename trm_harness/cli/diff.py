@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from trm_harness.cli import report
-from trm_harness.cli.options import echo_json, flow, grid_lines
+from trm_harness.cli.options import echo_json, flow, grid_lines, printable
 from trm_harness.errors import BadInput, HarnessError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def run_diff(a: Path, b: Path, show: int, step: int | None, as_json: bool, load:
     columns = shutil.get_terminal_size((120, 24)).columns
     for puzzle, *answers in _changed(diff, show, load):
         kind = "newly solved" if answers[1].right else "newly broken"
-        click.echo("\n".join(["", f"{puzzle.id}: {kind}", *flow(_blocks(puzzle, *answers), columns)]))
+        click.echo("\n".join(["", f"{printable(puzzle.id)}: {kind}", *flow(_blocks(puzzle, *answers), columns)]))
 
 
 def _side(folder: Path, record: RunRecord, step: int | None) -> Side:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from trm_harness.cli.options import SuggestingGroup
+from trm_harness.cli.options import SuggestingGroup, printable
 from trm_harness.errors import HarnessError, PluginError
 
 VERBS = {
@@ -137,7 +137,7 @@ def _report(error: Exception) -> int:
         return 2
     message = error.format_message() if isinstance(error, click.ClickException) else str(error)
     prefix = "" if isinstance(error, Interrupted) else "error: "
-    click.echo(f"{prefix}{' '.join(message.split())}", err=True)
+    click.echo(printable(f"{prefix}{' '.join(message.split())}"), err=True)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(f"hint: `{error.ctx.command_path} --help` shows what it takes", err=True)
     return error.exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ data_option: Callable[[Any], Any] = click.option(
     default=None,
     help="Folder or file with the task's own data instead of the bundled one.",
 )
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""All but tabs and line breaks, the marks that turn the direction of writing, and halves of characters."""
 
 PALETTE = (
     (20, 20, 20),
@@ -70,6 +74,11 @@ def plain(value: Any) -> Any:
         if hasattr(value, convert):
             return plain(getattr(value, convert)())
     return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters spelled out: names from other people's files must not steer the terminal."""
+    return _CONTROLS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
@@ -176,13 +185,13 @@ def _plain(cell: int, mark: str) -> str:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    return f"{value:.1f}" if isinstance(value, float) else printable(str(value))
 
 
 def _fact(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={item}" for name, item in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else _cell(value)
+        return printable(", ".join(f"{name}={item}" for name, item in value.items()))
+    return printable(", ".join(map(str, value))) if isinstance(value, tuple | list) else _cell(value)
 
 
 def _fitted(lines: list[str]) -> list[str]:

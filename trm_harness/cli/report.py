@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trm_harness.cli.options import table
+from trm_harness.cli.options import printable, table
 from trm_harness.cli.progress import duration
 
 DEMONSTRATIONS = {
@@ -28,7 +28,7 @@ def text(record: Any) -> str:
     run = record if isinstance(record, Mapping) else record.model_dump(mode="json")
     lines = dict(_lines(run))
     width = max(map(len, lines))
-    head = "\n".join(f"{name.ljust(width)}  {value}" for name, value in lines.items())
+    head = "\n".join(f"{name.ljust(width)}  {printable(str(value))}" for name, value in lines.items())
     return "\n\n".join([head, *filter(None, [scores(run), selections(run)])]) + "\n" * bool(run["scores"])
 
 

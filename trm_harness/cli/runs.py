@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trm_harness.cli import report
-from trm_harness.cli.options import SuggestingGroup, beside, echo_json, grid_lines, json_option, table
+from trm_harness.cli.options import SuggestingGroup, beside, echo_json, grid_lines, json_option, printable, table
 from trm_harness.errors import BadInput, UnknownName
+from trm_harness.untrusted import read_json
 
 if TYPE_CHECKING:
     from trm_harness.contracts import Task
@@ -254,7 +254,7 @@ def _headers() -> Iterator[dict[str, Any]]:
     """The readable records under ./runs; others are named on stderr and left out."""
     for file in sorted(RUNS.glob(f"*/{RECORD}")):
         try:
-            run = json.loads(file.read_text(encoding="utf-8"))
+            run = read_json(file)
             _ = (
                 run["id"],
                 run["started"],
@@ -263,7 +263,7 @@ def _headers() -> Iterator[dict[str, Any]]:
                 report.headline(run),
                 run["task"]["id"],
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (BadInput, ValueError, LookupError, TypeError, AttributeError):
             click.echo(f"warning: {file} is not a run record; left out", err=True)
             continue
         yield run | {"folder": file.parent.name}
@@ -296,7 +296,11 @@ def _show_puzzles(verdicts: list[Verdict], attempts: int, as_json: bool) -> None
         puzzle = verdict.puzzle
         answer = ["?"] if puzzle.answer is None else grid_lines(puzzle.answer)
         right = "hidden" if verdict.hidden else f"right answer at rank {verdict.rank}" if verdict.rank else "not solved"
-        click.echo("\n".join([f"{puzzle.id}: {right}", "input -> answer", *beside(grid_lines(puzzle.input), answer)]))
+        click.echo(
+            "\n".join(
+                [f"{printable(puzzle.id)}: {right}", "input -> answer", *beside(grid_lines(puzzle.input), answer)]
+            )
+        )
         for rank, candidate in enumerate(verdict.candidates[:attempts], start=1):
             mark = "" if verdict.hidden else " right" if verdict.correct[rank - 1] else " wrong"
             click.echo(f"attempt {rank}:{mark}, {candidate.votes} votes, halting score {candidate.halt:.3f}")

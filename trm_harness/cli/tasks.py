@@ -16,6 +16,7 @@ from trm_harness.cli.options import (
     grid_lines,
     json_option,
     plain,
+    printable,
     provenance,
     table,
 )
@@ -148,7 +149,7 @@ def _drawn(task: Task, split: str, count: int, seed: int) -> list[Puzzle]:
 
 
 def _drawing(puzzle: Puzzle) -> str:
-    lines = [click.style(puzzle.id, bold=True)]
+    lines = [click.style(printable(puzzle.id), bold=True)]
     lines += [f"{name}: {value}" for name, value in puzzle.facts.items() if isinstance(value, str | int | float)]
     for number, (given, wanted) in enumerate(puzzle.demonstrations, 1):
         lines += [f"demonstration {number}", *beside(grid_lines(given), grid_lines(wanted))]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
+
+from pydantic import TypeAdapter, ValidationError
 
 from trm_harness.contracts import Model, Task
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.plan import Budget, InferencePlan, Selection, Work, count_views, select
-from trm_harness.record import PLAN_FILE, read_json, write_text
+from trm_harness.record import PLAN_FILE, write_text
+from trm_harness.untrusted import read_json
 
 FORMAT = 1
 WINDOW = 4096
@@ -81,13 +84,21 @@ class StoredPlan:
         data = read_json(file)
         if data.pop("format", None) != FORMAT:
             raise BadInput(f"{file} is not a plan that this program wrote (format {FORMAT})")
+        for kind, table in ((cls, data), (InferencePlan, data.get("plan")), (Budget, data.get("budget"))):
+            unknown = set(table or ()) - {item.name for item in fields(kind)} if isinstance(table, dict) else ()
+            if unknown:
+                raise BadInput(f"{file} is damaged: it has an unknown entry {min(unknown)!r}")
         try:
-            choices, views = data.pop("plan"), data.pop("views")
-            plan = InferencePlan(**choices | {"puzzles": tuple(choices["puzzles"])})
-            budget = Budget(**data.pop("budget"))
-            return cls(plan=plan, views=views if isinstance(views, int) else tuple(views), budget=budget, **data)
-        except (KeyError, TypeError) as error:
-            raise BadInput(f"{file} is damaged: {error}") from None
+            stored = TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            place = ".".join(map(str, detail["loc"]))
+            raise BadInput(f"{file} is damaged: {place}: {detail['msg']}") from None
+        counts = (stored.steps, stored.attempts, stored.window, stored.budget.puzzles, stored.plan.restarts)
+        views = (stored.views,) if isinstance(stored.views, int) else stored.views
+        if min(*counts, *views) < 1:
+            raise BadInput(f"{file} is damaged: it counts below 1")
+        return stored
 
     def check_task(self, task: Task) -> Selection:
         """The same puzzles as at the start; ``BadInput`` if task or data changed."""

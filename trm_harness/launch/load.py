@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from trm_harness.launch.choices import (
 )
 from trm_harness.launch.guard import guard
 from trm_harness.registry import default
+from trm_harness.untrusted import parse_json
 from trm_harness.zoo import Card, cards, named, safetensors_metadata, weights_path
 
 
@@ -172,11 +172,9 @@ def declared(card: Card | None, weights: Path | None) -> Mapping[str, Any]:
     """The card as a mapping; without one, what the weights file itself says of its training, if it does."""
     if card or not weights:
         return card.mapping() if card else {}
-    text = safetensors_metadata(weights).get("training", "{}")
-    try:
-        training = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"{weights.name}: its training declaration is damaged ({error}): get the file again") from error
+    training = parse_json(safetensors_metadata(weights).get("training", "{}"), f"{weights.name}: its declaration")
+    if not isinstance(training, dict):
+        raise BadInput(f"{weights.name}: its training declaration is damaged: get the file again")
     return {"name": weights.name, "training": training} if training else {}
 
 

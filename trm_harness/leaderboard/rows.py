@@ -309,6 +309,6 @@ def _number(line: Mapping[str, str], name: str, where: str, most: float = float(
     except ValueError:
         # Falls through to the one message for every wrong number.
         value = -1.0
-    if not 0 <= value <= most:
+    if not (0 <= value <= most and value < float("inf")):
         raise BadInput(f"{where}: {name} {text!r} is not a number from 0{f' to {most:g}' if most < 1e9 else ''}")
     return value

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trm_harness.environment import source_tree
 from trm_harness.errors import BadInput
 from trm_harness.nn.network import Architecture, Network, NetworkConfig
+from trm_harness.untrusted import parse_json
 
 FORMAT = "trm-harness"
 
@@ -66,11 +67,13 @@ def read_config(path: Path, architecture: Architecture) -> tuple[NetworkConfig, 
             f"{path.name}: holds weights of architecture {found!r}, not {architecture.name!r}: choose its model"
         )
     try:
-        config = architecture.config.from_mapping(json.loads(metadata["config"]))
-        names = tuple(json.loads(metadata["identities"]))
-        encoding = dict(json.loads(metadata.get("encoding", "{}")))
-    except (KeyError, ValueError, TypeError) as error:
+        config = architecture.config.from_mapping(parse_json(metadata["config"], "config"))
+        names = tuple(parse_json(metadata["identities"], "identities"))
+        encoding = dict(parse_json(metadata.get("encoding", "{}"), "encoding"))
+    except (KeyError, ValueError, TypeError, BadInput) as error:
         raise BadInput(f"{path.name}: its metadata is broken ({error}): get the file again") from error
+    if not all(isinstance(name, str) for name in names):
+        raise BadInput(f"{path.name}: its metadata is broken (identities that are no names): get the file again")
     return config, names, encoding
 
 
@@ -81,6 +84,7 @@ def load_weights(
     options. ``BadInput`` for broken or foreign files.
     """
     config, names, encoding = read_config(path, architecture)
+    _check_shapes(path, architecture, config)
     network = architecture.network(config, dtype)
     try:
         tensors = load_file(path)
@@ -92,16 +96,38 @@ def load_weights(
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy ``tensors`` into ``network``, checking names and shapes. ``BadInput`` names the first difference."""
+    _compare(network, {name: list(value.shape) for name, value in tensors.items()}, where)
+    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+
+
+def _check_shapes(path: Path, architecture: Architecture, config: NetworkConfig) -> None:
+    """``BadInput`` unless the file's tensors are those of its configuration, before any memory is taken for either.
+
+    A configuration of a few bytes may ask for terabytes.
+    """
+    try:
+        with torch.device("meta"):
+            skeleton = architecture.network(config, torch.float32)
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadInput(f"{path.name}: its configuration cannot be built ({reason}): get the file again") from error
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, error) from error
+    _compare(skeleton, shapes, path.name)
+
+
+def _compare(network: nn.Module, shapes: Mapping[str, list[int]], where: str) -> None:
+    """``BadInput`` names the first difference between the tensors of ``network`` and of a file."""
     own = network.state_dict()
-    for name in sorted(own.keys() ^ tensors.keys()):
+    for name in sorted(own.keys() ^ shapes.keys()):
         side = "lacks" if name in own else "has an extra"
         raise BadInput(f"{where}: {side} tensor {name!r}: these weights are of another architecture or configuration")
-    for name, value in tensors.items():
-        if own[name].shape != value.shape:
-            raise BadInput(
-                f"{where}: tensor {name!r} is {list(value.shape)} but the configuration needs {list(own[name].shape)}"
-            )
-    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    for name, shape in shapes.items():
+        if list(own[name].shape) != shape:
+            raise BadInput(f"{where}: tensor {name!r} is {shape} but the configuration needs {list(own[name].shape)}")
 
 
 def _metadata(path: Path) -> dict[str, str]:

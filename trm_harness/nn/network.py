@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from trm_harness.nn.frame import POSITIONS, Frame, FrameConfig, PuzzleTable, ini
 from trm_harness.nn.layers import Rope, Stack, swiglu_width
 from trm_harness.nn.supervision import Rows, State, StepOutput
 
+LARGEST = {False: 100_000_000, True: 1000}
+"""Most that a size may be, and most layers (``True``): above any network of the family, below what would hang."""
 MIXERS = ("attention", "mlp")
 IDENTITIES = ("none", "table", "factored")
 
@@ -63,7 +65,19 @@ class NetworkConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise self._bad(f"{name} is {value!r}: it must be a whole number above 0")
+        self._check_numbers()
         self._check_sizes()
+
+    def _check_numbers(self) -> None:
+        """Weights bring their configuration along, so it may be anybody's: no size here may run away."""
+        for name, kind in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if kind is int and (type(value) is not int or not 0 <= value <= LARGEST[name.endswith("layers")]):
+                raise self._bad(
+                    f"{name} is {value!r}: it must be a whole number up to {LARGEST[name.endswith('layers')]}"
+                )
+            if kind is float and not (isinstance(value, int | float) and 0 <= value <= LARGEST[False]):
+                raise self._bad(f"{name} is {value!r}: it must be a number from 0 to {LARGEST[False]}")
 
     def _check_sizes(self) -> None:
         head = self.hidden_size // self.heads

@@ -77,7 +77,16 @@ def load_checkpoint(folder: Path, learner: Learner) -> dict[str, Any]:
             raise ValueError(f"{_TENSORS} has not the sha256 that {_STATE} states")
         _check_recipe(where, began, json.loads(json.dumps(learner.recipe.as_dict())))
         _restore(learner, tensors, int(state["step"]), buckets)
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+        AttributeError,
+    ) as error:
         before = f"delete it to resume from the one before, {found[-2].name}" if found[1:] else "there is no other"
         raise BadInput(f"{where}: cannot be read ({' '.join(str(error).split())}): {before}") from error
     return {"processes": state.get("processes", 1)} | log

@@ -16,7 +16,10 @@ def forget_lost_steps(log: Path, step: int) -> None:
     """Cut a log down to the steps up to ``step``: those after the checkpoint are about to be taken again."""
     if not log.exists():
         return
-    kept = [line for line in _whole_lines(log) if json.loads(line)["step"] <= step]
+    try:
+        kept = [line for line in _whole_lines(log) if json.loads(line)["step"] <= step]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise BadInput(f"{log}: is damaged ({error}): mend the line, or move the log away to resume") from None
     temporary = log.with_name(f"{log.name}.tmp")
     temporary.write_text("".join(kept), "utf-8")
     temporary.replace(log)

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from trm_harness.errors import BadInput
 from trm_harness.nn.losses import LOSSES
+from trm_harness.untrusted import read_toml
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("adamatan2", "muon"),
@@ -129,13 +130,7 @@ class Recipe:
 
 def read_recipe(path: Path) -> Recipe:
     """Read a TOML recipe. ``BadInput`` names an unreadable file, a missing stage, or the key that is wrong."""
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror}): give an existing recipe file") from error
-    except ValueError as error:  # bad UTF-8 is one too
-        raise BadInput(f"{path}: is no TOML ({error}): mend the recipe") from error
-    return recipe_from_mapping(data, str(path))
+    return recipe_from_mapping(read_toml(path, "the recipe"), str(path))
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str], steps: int | None = None, seed: int | None = None) -> Recipe:
@@ -163,7 +158,7 @@ def toml_value(text: str) -> Any:
     try:
         found = tomllib.loads(f"value = {text}")
         return found["value"] if len(found) == 1 else text
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # numbers of thousands of digits are plain ValueErrors
         return text
 
 

@@ -23,6 +23,7 @@ from trm_harness.train.log import METRICS
 from trm_harness.train.loop import CHECKPOINTS, Settings, Watch
 from trm_harness.train.recipe import Recipe, read_recipe, recipe_from_mapping
 from trm_harness.train.validate import Validator, validator
+from trm_harness.untrusted import parse_json
 from trm_harness.zoo import safetensors_metadata
 
 RECORD = "train.json"
@@ -94,10 +95,7 @@ class Continued:
 
 def training_declaration(weights: Path) -> dict[str, Any]:
     """What a weights file says it was trained on; empty where it says nothing. ``BadInput`` for a damaged one."""
-    try:
-        found = json.loads(safetensors_metadata(weights).get("training", "{}"))
-    except ValueError as error:
-        raise BadInput(f"{weights}: its training declaration is damaged ({error}): get the file again") from None
+    found = parse_json(safetensors_metadata(weights).get("training", "{}"), f"{weights}: its training declaration")
     return found if isinstance(found, dict) else {}
 
 

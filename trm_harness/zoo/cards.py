@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from trm_harness.errors import BadInput, PluginError, UnknownName
+from trm_harness.untrusted import read_toml
 
 if TYPE_CHECKING:
     from trm_harness.registry import Registry
@@ -127,12 +127,7 @@ class Card:
 
 def read_card(file: Path) -> Card:
     """The card in ``file``. ``BadInput`` names the file and the key that is unknown, missing or wrong."""
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: cannot be read ({error})") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{file}: is not TOML ({error})") from None
+    raw = read_toml(file, "the card")
     # The folder comes from where the file lies, never from the file.
     card = dataclasses.replace(_build(Card, raw, str(file)), folder=file.parent)
     for key, complaint in _complaints(card):

@@ -14,6 +14,8 @@ from trm_harness.zoo.cards import Card
 
 # The limit of the safetensors library: a damaged length must not make us read gigabytes.
 _HEADER_LIMIT = 100_000_000
+# Larger numbers cannot be, and multiplying thousands of them would take hours.
+_LONGEST, _DIMENSIONS = 1 << 63, 64
 _DTYPE_BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F16": 16, "BF16": 16, "U16": 16, "I16": 16}
 _DTYPE_BITS |= {"F32": 32, "U32": 32, "I32": 32, "F64": 64, "U64": 64, "I64": 64}
 
@@ -118,7 +120,8 @@ def _extents(path: Path, header: Mapping[str, Any]) -> Iterator[tuple[str, int, 
     for name, entry in header.items():
         try:
             (begin, end), bits = entry["data_offsets"], _DTYPE_BITS[entry["dtype"]]
-            fits = 0 <= begin <= end and all(side >= 0 for side in entry["shape"])
+            fits = 0 <= begin <= end < _LONGEST and len(entry["shape"]) <= _DIMENSIONS
+            fits = fits and all(0 <= side < _LONGEST for side in entry["shape"])
             fits = fits and (end - begin) * 8 == math.prod(entry["shape"]) * bits
         except (KeyError, TypeError, ValueError):
             fits = False

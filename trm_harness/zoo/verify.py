@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trm_harness.errors import BadInput
+from trm_harness.untrusted import parse_json
 from trm_harness.zoo.cards import Card
 from trm_harness.zoo.files import safetensors_metadata, weights_path
 
@@ -50,8 +50,8 @@ def _metadata_checks(card: Card, metadata: Mapping[str, str]) -> Iterator[Check]
     same = architecture == card.architecture or (architecture and card.architecture.startswith(f"{architecture}-"))
     yield Check("architecture", bool(same), f"the file says {architecture!r}, the card {card.architecture!r}")
     try:
-        config = json.loads(metadata.get("config", "null"))
-    except ValueError:
+        config = parse_json(metadata.get("config", "null"), "its configuration")
+    except BadInput:
         config = None
     if not isinstance(config, dict):
         yield Check("config", False, "the file has no configuration in its metadata")
