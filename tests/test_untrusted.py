@@ -131,7 +131,9 @@ def test_a_plan_is_of_the_right_types(tmp_path: Path, key: str, value: Any) -> N
         StoredPlan.load(tmp_path)
 
 
-@pytest.mark.parametrize("spoiled", [f"x = {DIGITS}", f"x = {NESTS[:5000]}", "a." * 101 + "a = 1", "[" + "a . " * 101 + "a]"])
+@pytest.mark.parametrize(
+    "spoiled", [f"x = {DIGITS}", f"x = {NESTS[:5000]}", "a." * 101 + "a = 1", "[" + "a . " * 101 + "a]"]
+)
 def test_toml_of_every_kind(tmp_path: Path, spoiled: str) -> None:
     from trm_harness.train.recipe import read_recipe
 

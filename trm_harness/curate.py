@@ -114,7 +114,7 @@ def spec_of(metadata: Mapping[str, str], name: str) -> ModelSpec:
         if spec.id != family and not spec.id.startswith(f"{family}-"):
             raise BadInput(f"the weights are of architecture {family!r}, not of model {name}: leave the model out")
         return spec
-    return nearest(architecture_named(family)[1], parse_json(metadata["config"], "the weights\' metadata"))
+    return nearest(architecture_named(family)[1], parse_json(metadata["config"], "their metadata"))
 
 
 def _training_run(run: Path | None) -> dict[str, Any]:
@@ -149,7 +149,10 @@ def _card(
 ) -> Card:
     """The card without a score."""
     facts = _facts(stage / WEIGHTS, spec, task)
-    sizes, training = facts.parameters, _training(addition, parse_json(metadata.get("training", "{}"), "the weights\' metadata"), told)
+    sizes, training = (
+        facts.parameters,
+        _training(addition, parse_json(metadata.get("training", "{}"), "their metadata"), told),
+    )
     return Card(
         name=stage.name,
         architecture=spec.id,
@@ -163,10 +166,10 @@ def _card(
         paper=spec.paper,
         sha256=file_sha256(stage / WEIGHTS),
         parameters=Size(sizes.network, sizes.puzzle_table, sizes.touched_per_puzzle),
-        config=dict(sorted(parse_json(metadata["config"], "the weights\' metadata").items())),
+        config=dict(sorted(parse_json(metadata["config"], "their metadata").items())),
         training=training,
         source=Source(file=WEIGHTS),
-        encoding=parse_json(metadata.get("encoding", "{}"), "the weights\' metadata"),
+        encoding=parse_json(metadata.get("encoding", "{}"), "their metadata"),
         folder=stage,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from trm_harness.cli.options import echo_json, table
 from trm_harness.errors import BadInput
+from trm_harness.untrusted import read_json
 
 RECORD = "train.json"
 SMOOTH = 50
@@ -34,8 +34,8 @@ def list_training(runs: Path, as_json: bool) -> None:
 def _headers(runs: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(runs.glob(f"*/{RECORD}")):
         try:
-            yield _header(path.parent.name, json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
+            yield _header(path.parent.name, read_json(path))
+        except (BadInput, ValueError, LookupError, TypeError, AttributeError):
             click.echo(f"warning: {path} is not a training run's; left out", err=True)
 
 

@@ -11,6 +11,7 @@ from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
 from trm_harness.hub import HubFile
 from trm_harness.record import RECORD_FILE, read, write_text
+from trm_harness.untrusted import read_toml
 from trm_harness.zoo import Card, Source, read_card, refuse_taken, weights_path
 from trm_harness.zoo.cards import CARD_FILE, is_file_name
 from trm_harness.zoo.stage import staged
@@ -138,12 +139,7 @@ def pull_folder(repo_id: str, revision: str, folder: Path) -> Card:
 
 def _name_in(file: Path) -> str:
     """The name a card gives itself, before the card is trusted with anything: it becomes the folder's."""
-    import tomllib
-
-    try:
-        name = tomllib.loads(file.read_text(encoding="utf-8")).get("name", "")
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{file.name}: is no card ({error})") from None
+    name = read_toml(file, "the card").get("name", "")
     if not isinstance(name, str) or not name or set(name) & set("/\\:\0") or name.startswith("."):
         raise BadInput(f"{file.name}: {name!r} is no name for a card's folder")
     return name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from trm_harness.nn.network import Architecture, Network
 from trm_harness.nn.reference import ARCHITECTURES, from_reference
 from trm_harness.registry import default, import_target
 from trm_harness.specs import ModelSpec
+from trm_harness.untrusted import TABLE_LIMIT, parse_json, read_text
 from trm_harness.zoo import Card, Size, Source, Training, refuse_taken
 from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import write_card
@@ -203,10 +203,7 @@ def _names(wanted: Import, task: Task, count: int) -> Sequence[str]:
                 "identifiers.json with --identifiers, or keep the blank row only with --rows blank"
             )
         return task.reference_identifiers(count)
-    try:
-        names = json.loads(wanted.identifiers.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{wanted.identifiers}: cannot be read as JSON ({error}): check --identifiers") from error
+    names = parse_json(read_text(wanted.identifiers, TABLE_LIMIT, "a list of names"), f"{wanted.identifiers}")
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != count:
         raise BadInput(f"{wanted.identifiers}: must be a list of {count:,} names, one for each row of the table")
     return names

@@ -14,6 +14,7 @@ from trm_harness.errors import BadInput
 from trm_harness.nn.layers import swiglu_width
 from trm_harness.nn.network import Architecture
 from trm_harness.nn.reference import layer_settings, settings_from_reference
+from trm_harness.untrusted import TOML_LIMIT, read_text
 
 _BLOCK = re.compile(r"^(\w+)\.blocks\.(\d+)\.")
 _EXPANSIONS = (4.0, 2.0, 3.0, 1.0, 6.0, 8.0, 8 / 3)
@@ -53,8 +54,8 @@ def from_file(architecture: Architecture, path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        data = yaml.safe_load(read_text(path, TOML_LIMIT, "the reference's configuration"))
+    except (ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise BadInput(f"{path}: cannot be read as YAML ({str(error).splitlines()[0]}): check --config") from error
     table = data.get("arch", data) if isinstance(data, dict) else None
     if not isinstance(table, dict) or "hidden_size" not in table:

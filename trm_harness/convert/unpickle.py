@@ -41,7 +41,11 @@ def read_checkpoint(path: Path, which: str = "auto") -> tuple[dict[str, Tensor],
 
 def _loaded(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        zipped = zipfile.is_zipfile(path)
+        if zipped and any(member.compress_type for member in zipfile.ZipFile(path).infolist()):
+            # What is packed may unpack to anything; torch packs nothing.
+            raise ValueError("its parts are compressed, as torch never writes them")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{path}: refused, and nothing in it was run: it holds more than tensors ({reason})") from error

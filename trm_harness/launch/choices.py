@@ -144,7 +144,7 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
             raise BadInput(f"--set {pair}: use KEY=VALUE")
         try:
             settings[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             settings[key] = value
     return settings
 
@@ -194,7 +194,7 @@ def _views(card: Card | None, weights: Path | None) -> str:
         return str(card.encoding.get("views", ""))
     try:
         return str(json.loads(safetensors_metadata(weights).get("encoding", "{}")).get("views", "")) if weights else ""
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         # Whoever loads the file says what is wrong with it.
         return ""
 
