@@ -269,6 +269,39 @@ def test_training_checkpoints(folder: Path, data: st.DataObject) -> None:
     tame(lambda: load_checkpoint(folder / "checkpoints", learner))
 
 
+@functools.cache
+def foreign() -> bytes:
+    """A checkpoint as torch writes it."""
+    import torch
+
+    out = io.BytesIO()
+    torch.save({"ema": {"a.weight": torch.zeros(4, 4), "b": torch.ones(3)}, "step": 7}, out)
+    return out.getvalue()
+
+
+@budget
+@given(data=st.data())
+def test_foreign_checkpoints(folder: Path, data: st.DataObject) -> None:
+    from trm_harness.convert.unpickle import read_checkpoint
+
+    path = write(folder / "foreign.pt", data.draw(damaged_bytes(foreign()) | st.binary(max_size=80)))
+    # Read to the last value: a mapped tensor that leads out of the file would end the process.
+    tame(lambda: [tensor.float().sum() for tensor in read_checkpoint(path)[0].values()])
+
+
+YAML = "arch:\n  hidden_size: 64\n  num_heads: 4\n  L_layers: 2\n  H_cycles: 3\n  L_cycles: 6\n  mlp_t: false\n"
+
+
+@budget
+@given(content=damaged_bytes(YAML.encode()) | damaged_json({"arch": {"hidden_size": 64, "num_heads": 4}}))
+def test_configurations_of_the_reference(folder: Path, content: bytes) -> None:
+    from trm_harness.convert.infer import from_file
+    from trm_model_trm.checkpoint import ARCHITECTURE
+
+    path = write(folder / "all_config.yaml", content)
+    tame(lambda: from_file(ARCHITECTURE, path))
+
+
 @budget
 @given(text=st.text(alphabet="0123456789 ,[]|\n`-=+;row:</think>", max_size=200), symbols=st.integers(1, 40))
 def test_replies_of_language_models(text: str, symbols: int) -> None:

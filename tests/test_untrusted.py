@@ -131,9 +131,10 @@ def test_a_plan_is_of_the_right_types(tmp_path: Path, key: str, value: Any) -> N
         StoredPlan.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "spoiled", [f"x = {DIGITS}", f"x = {NESTS[:5000]}", "a." * 101 + "a = 1", "[" + "a . " * 101 + "a]"]
-)
+LONG_KEYS = ("a." * 101 + "a = 1", "[" + "a . " * 101 + "a]")
+
+
+@pytest.mark.parametrize("spoiled", [f"x = {DIGITS}", f"x = {NESTS[:5000]}", *LONG_KEYS], ids=range(4))
 def test_toml_of_every_kind(tmp_path: Path, spoiled: str) -> None:
     from trm_harness.train.recipe import read_recipe
 
@@ -257,6 +258,21 @@ def test_a_declaration_of_training_is_a_table(tmp_path: Path, training: str) -> 
     path = write(tmp_path / "w.safetensors", len(text).to_bytes(8, "little") + text + content[8 + size :])
     with pytest.raises(BadInput, match="declaration"):
         declared(None, path)
+
+
+def test_a_checkpoint_with_packed_parts_is_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    import torch
+
+    from trm_harness.convert.unpickle import read_checkpoint
+
+    plain, packed = tmp_path / "plain.pt", tmp_path / "packed.pt"
+    torch.save({"w": torch.zeros(1000)}, plain)
+    assert read_checkpoint(plain)[0].keys() == {"w"}
+    with zipfile.ZipFile(plain) as before, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            after.writestr(name, before.read(name))
+    with pytest.raises(BadInput, match="compressed"):
+        read_checkpoint(packed)
 
 
 def test_an_endless_reply_is_read_from_its_end() -> None:
