@@ -56,9 +56,12 @@ def _films() -> Iterator[Film]:
     """The liveliest right answer of each record."""
     for file in sorted(RECORDS.rglob("run.json")):
         record = read(file)
-        if record.task.family not in FAMILIES or record.task.id not in default().tasks.names():
+        if record.task.family not in FAMILIES or record.task.id not in default().tasks.names() or not record.model.card:
             continue
-        task = default().tasks.resolve(record.task.id)(default().tasks.spec(record.task.id), None)
+        spec = default().tasks.spec(record.task.id)
+        if "repository" in spec.options:
+            continue  # its puzzles lie on a hub
+        task = default().tasks.resolve(spec.id)(spec, None)
         puzzles = {puzzle.id: puzzle for puzzle in task.puzzles(record.task.split)}
         films = (Film(record, entry, puzzles[entry.puzzle]) for entry in single_passes(file.parent))
         right = [film for film in films if not unlike(film.entry.row().answers[-1], film.puzzle.answer).any()]

@@ -12,6 +12,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import zipfile
 import zlib
@@ -38,13 +39,17 @@ from tests.fuzzing import (
 )
 from tests.zoo_cards import card_toml, weights
 from trm_harness import compare, journal
+from trm_harness.api import evaluate
 from trm_harness.evaluate.stored import StoredPlan
 from trm_harness.leaderboard.rows import read_records, read_reported
 from trm_harness.record import read as read_record
 from trm_harness.replay import frames
 from trm_harness.zoo import read_card, safetensors_metadata
 
-RUN = next((ROOT / "leaderboards" / "records" / "sudoku-4x4").rglob("run.json")).parent
+_scratch = tempfile.TemporaryDirectory()
+RUN = Path(_scratch.name) / "run"
+"""A real run, made here: filed records are packed."""
+evaluate("sudoku-4x4", "random", limit=8, out=RUN)
 ARC_TASK = {
     "train": [{"input": [[0, 1], [2, 3]], "output": [[3]]}, {"input": [[5]], "output": [[5, 5]]}],
     "test": [{"input": [[9, 9]], "output": [[1], [2]]}, {"input": [[4]]}],
