@@ -19,7 +19,7 @@ from trm_harness.zoo.write import write_card
 
 MODEL_FILE = "model.safetensors"
 LIBRARY = "trm-harness"
-RECORD_FILES = (RECORD_FILE, "plan.json", "journal.jsonl", "puzzles.csv", "candidates.csv")
+RECORD_FILES = (RECORD_FILE, "plan.json", "journal.jsonl", "journal.jsonl.xz", "puzzles.csv", "candidates.csv")
 MOST = 64 * 2**20
 """Bytes that a file beside the weights may have: cards and records are small."""
 

@@ -59,9 +59,8 @@ def check_score(card: Card, limit: int | None = None, watchers: Watchers | None 
         views = str(card.encoding.get("views", ""))
         task = task_of(card.task, views=views)
         plan = dataclasses.replace(stored.plan, limit=limit or stored.plan.limit)
-        launch = Launch(
-            task.spec.id, card.architecture, card.name, device=resolve_device("auto"), dtype=old.protocol.dtype
-        )
+        device, dtype = resolve_device("auto"), old.protocol.dtype
+        launch = Launch(task.spec.id, card.architecture, card.name, device=device, dtype=dtype, views=views)
         model, setting = load(launch, task, plan, card, weights_path(card))
         with tempfile.TemporaryDirectory() as temporary:
             out = Path(temporary) / "again"
