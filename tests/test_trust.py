@@ -141,6 +141,9 @@ def test_a_finished_run_becomes_a_claim_only_for_its_own_weights(call: Call, own
     assert not own.exists() or not list(own.iterdir())
     assert call(*adding, "--name", "trm-nano.plain").code == 0
     assert named("trm-nano.plain").status == "unverified"
+    made = call("zoo", "golden", "trm-nano.plain", "--count", "1", "--steps", "1")
+    assert made.code == 0, made.err
+    assert made.out.endswith("golden.json: 1 answers\n")
     said = call(*adding, "--record", "run", "--name", "trm-nano.own")
     assert said.code == 0, said.err
     card = named("trm-nano.own")

@@ -78,8 +78,8 @@ def pull(name: str, revision: str, trust_first: bool) -> None:
     """Fetch a card's weights from its hub repository into the hub client's cache, and print their path.
 
     OWNER/REPOSITORY brings a whole card that somebody pushed, weights included, into your own zoo ($TRM_HARNESS_ZOO).
-    Downloads show their progress, resume where they were cut, and count only under the card's sha256. HF_ENDPOINT,
-    HF_HOME and HF_HUB_OFFLINE mean what they mean to the hub's own client.
+    Downloads show their progress, go on where a connection was cut, and count only under the card's sha256.
+    HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE mean what they mean to the hub's own client.
     """
     if "/" in name:
         from trm_harness.convert.folder import pull_folder
