@@ -319,6 +319,28 @@ def test_other_answers_are_not_borne_out(call: Call, board: Path) -> None:
     assert archive.read_filed(folder, board / "records").level == "self-reported"
 
 
+def test_the_zoo_files_by_the_same_road(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card of the shipped zoo takes its score from a run, which lies packed and proved among the records then."""
+    from trm_harness import curate
+    from trm_harness.zoo import read_card
+
+    home = tmp_path / "zoo" / "trm-nano.sudoku-4x4"
+    shutil.copytree(paths.zoo() / home.name, home)
+    monkeypatch.setattr(curate, "zoo", lambda: tmp_path / "zoo")
+    monkeypatch.setattr(curate, "leaderboards", lambda: tmp_path / "boards")
+    weights = str(home / "weights.safetensors")
+    said = call(*("eval", "--task", "sudoku-4x4", "--model", "trm-nano", "--weights", weights, "--limit", "4"))
+    assert said.code == 0, said.err
+    (run,) = Path("runs").iterdir()
+    card = curate.file_record(read_card(home / "card.toml"), run)
+    folder = tmp_path / card.expected.record.replace("leaderboards", "boards")
+    assert (folder / "journal.jsonl.xz").is_file()
+    (tmp_path / "boards" / "reported").mkdir()
+    assert check(call, tmp_path / "boards") == (0, [])
+    assert archive.read_filed(folder, tmp_path / "boards/records").level == "re-scored"
+    assert curate.file_record(card, folder).expected == card.expected
+
+
 def test_what_this_project_publishes_checks_out(call: Call) -> None:
     """Small ones whole; of the large ones all that needs no data. The workflow scores every record again."""
     from trm_harness.leaderboard.check import check_filed
