@@ -3,27 +3,56 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.hub_server import serving
 
 REPOSITORY = "sapientinc/sudoku-extreme"
+UNPINNED = (
+    "import sys, trm_task_sudoku; trm_task_sudoku.EXTREME.update(revision='main', files={}); "
+    "from trm_harness.cli.main import main; sys.argv[0] = 'trm-harness'; main()"
+)
+"""The command line with the task as it was before its files were pinned: what a hub here serves is not the published."""
 SOLVED = "123456789456789123789123456214365897365897214897214365531642978642978531978531642"
 LINES = "".join(f"made,{'.' * n}{SOLVED[n:]},{SOLVED},{n}\n" for n in range(1, 9))
 
 
-def test_hub_data_is_pulled_once_and_used_offline(tmp_path: Path, harness: Callable) -> None:
+def command(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", UNPINNED, *args],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_hub_data_is_pulled_once_and_used_offline(tmp_path: Path) -> None:
     with serving() as hub:
         hub.large = True
         for name in ("train.csv", "test.csv"):
             hub.put(REPOSITORY, name, ("source,question,answer,rating\n" + LINES).encode())
         online = hub.environment(tmp_path / "home")
-        first = harness("tasks", "pull", "sudoku-extreme", "--json", **online)
+        first = command("tasks", "pull", "sudoku-extreme", "--json", **online)
         assert first.returncode == 0, first.stderr
         assert json.loads(first.stdout)["test"]["n_puzzles"] == 8
     offline = online | {"HF_HUB_OFFLINE": "1"}
-    assert harness("tasks", "pull", "sudoku-extreme", "--json", **offline).stdout == first.stdout
+    assert command("tasks", "pull", "sudoku-extreme", "--json", **offline).stdout == first.stdout
+
+
+def test_files_other_than_the_pinned_ones_are_refused_with_one_line(tmp_path: Path, harness: Callable) -> None:
+    with serving() as hub:
+        for name in ("train.csv", "test.csv"):
+            hub.put(REPOSITORY, name, ("source,question,answer,rating\n" + LINES).encode())
+        done = harness("tasks", "pull", "sudoku-extreme", **hub.environment(tmp_path / "home"))
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "nothing of it was kept" in done.stderr
 
 
 def test_without_hub_and_cache_one_line_says_what_to_do(tmp_path: Path, harness: Callable) -> None:

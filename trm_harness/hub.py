@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -87,6 +87,28 @@ def fetch(repo_id: str, filename: str, revision: str, sha256: str, repo_type: st
         return found
     with _locked(sha256):
         return _fetched(wanted, sha256)
+
+
+def fetch_pinned(repo_id: str, filename: str, revision: str, sha256: Sequence[str], repo_type: str = "dataset") -> Path:
+    """As :func:`fetch`, for a file pinned by commit and content: any of ``sha256``, of which the first is looked for first.
+
+    The content is what counts: where a mirror does not know the commit, or the cache has the file by its branch, the
+    file of ``main`` with the right content serves as well.
+    """
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    for known in (revision, "main"):
+        found = HubFile(repo_id, filename, known, repo_type).cached()
+        if found is not None and file_sha256(found) in sha256:
+            return found
+    wanted = HubFile(repo_id, filename, revision, repo_type)
+    with _locked(sha256[0]):
+        try:
+            return _fetched(wanted, *sha256)
+        except BadInput as error:
+            if not isinstance(error.__cause__, RevisionNotFoundError):
+                raise
+        return _fetched(HubFile(repo_id, filename, "main", repo_type), *sha256)
 
 
 @dataclass(frozen=True)
@@ -181,21 +203,21 @@ def offline() -> bool:
     return _CACHE_ONLY.get() or os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def _fetched(wanted: HubFile, sha256: str) -> Path:
-    """As :func:`fetch`, under the lock."""
+def _fetched(wanted: HubFile, *sha256: str) -> Path:
+    """As :func:`fetch`, under the lock; any of ``sha256`` will do."""
     found = wanted.cached()
     if found is not None:
         # Another process may have brought the right one while this one waited.
-        if file_sha256(found) == sha256:
+        if file_sha256(found) in sha256:
             return found
         _drop(found)
     path = wanted.download()
     content = file_sha256(path)
-    if content == sha256:
+    if content in sha256:
         return path
     _drop(path)
     raise BadInput(
-        f"{wanted} from {endpoint()} has sha256 {content[:12]}..., expected {sha256[:12]}...: nothing of it was kept; "
+        f"{wanted} from {endpoint()} has sha256 {content[:12]}..., expected {sha256[0][:12]}...: nothing of it was kept; "
         f"try again, {BY_HAND}"
     )
 

@@ -146,6 +146,9 @@ class ExtremeSudoku(SudokuTask):
 
     def _hub_file(self, name: str) -> File:
         repository, revision = (self.spec.options[key] for key in ("repository", "revision"))
+        pinned = self.spec.options["files"].get(name)
+        if pinned is not None:
+            return File(hub.fetch_pinned(repository, name, revision, (pinned,)), repository, revision, pinned)
         found = hub.fetch_stated(repository, name, revision)
         return File(found.path, repository, found.commit, found.sha256)
 

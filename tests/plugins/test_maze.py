@@ -196,7 +196,8 @@ def test_hub_files_are_fetched_checked_and_kept(tmp_path: Path, monkeypatch: pyt
     with serving() as hub:
         for name, value in hub.environment(tmp_path / "home").items():
             monkeypatch.setenv(name, value)
-        hashes = {name: hub.put(repository, name, (tmp_path / name).read_bytes()) for name in ("train.csv", "test.csv")}
+        contents = {name: (tmp_path / name).read_bytes() for name in ("train.csv", "test.csv")}
+        hashes = {name: (hub.put(repository, name, content),) for name, content in contents.items()}
         pinned = replace(declared, options={**declared.options, "files": hashes})
         subject = hard(pinned)
         assert [len(subject.puzzles(split)) for split in pinned.splits] == [40, 4, 10]
@@ -205,9 +206,9 @@ def test_hub_files_are_fetched_checked_and_kept(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         again = hard(pinned)
         assert again.source("test") == subject.source("test")
-        assert (again.source("test").name, again.source("test").version) == (repository, "main")
+        assert (again.source("test").name, again.source("test").version) == (repository, declared.options["revision"])
         monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-        with pytest.raises(BadInput, match="expected 97331af84bfb"):
+        with pytest.raises(BadInput, match="expected 5120d52088fb"):
             hard(declared).puzzles("test")
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         monkeypatch.setenv("HF_HOME", str(tmp_path / "elsewhere"))
@@ -236,7 +237,7 @@ def test_a_folder_stands_in_for_the_hub(tmp_path: Path) -> None:
     subject = hard(small_hard(), tmp_path)
     assert [len(subject.puzzles(split)) for split in subject.spec.splits] == [40, 4, 10]
     assert subject.source("test").name == "maze-hard"
-    assert subject.source("test").notes == "test.csv, not the published file"
+    assert subject.source("test").notes.startswith("test.csv, not the published file, sha256 ")
     assert subject.source("validation").notes == "train.csv, not the published file; 4 of its 40 mazes"
     held = {puzzle.id for puzzle in subject.puzzles("validation")}
     assert held < {puzzle.id for puzzle in subject.puzzles("train")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +28,13 @@ from .sudoku_tasks import task
 
 HEADER = "source,question,answer,rating"
 ROWS = 60
+COMMIT = "0123456789abcdef" * 2 + "01234567"
 
 
 def spec(**options: object) -> TaskSpec:
+    """The task with other options; without pins unless they are given: files made here are not the published ones."""
     declared = registry.default().tasks.spec("sudoku-extreme")
+    options = {"revision": "main", "files": {}, **options}
     return replace(declared, options={**declared.options, **options})
 
 
@@ -272,6 +276,38 @@ def test_hub_files_are_fetched_checked_and_kept(hub: Hub, folder: Path, monkeypa
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert extreme(spec()).source("train").version == commit
     assert len(hub.asked) == asked
+
+
+def test_pinned_files_are_taken_from_the_commit_or_by_their_content(
+    hub: Hub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.large = False
+    contents = {name: (folder / name).read_bytes() for name in ("train.csv", "test.csv")}
+    pins = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    pinned = spec(revision=COMMIT, files=pins)
+    # This hub has the files by the branch alone, as a mirror may.
+    assert extreme(pinned).source("test").version == COMMIT
+    hub.put("sapientinc/sudoku-extreme", "train.csv", contents["train.csv"], revision=COMMIT)
+    extreme(pinned).pull()
+    assert [COMMIT in path for path in hub.downloads()] == [False, True]
+    asked = len(hub.asked)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert [path.read_bytes() for path in extreme(pinned).pull()] == list(contents.values())
+    assert len(hub.asked) == asked
+
+
+def test_other_content_than_pinned_is_refused_and_not_kept(hub: Hub) -> None:
+    declared = registry.default().tasks.spec("sudoku-extreme")
+    for _ in range(2):
+        with pytest.raises(BadInput, match=r"expected a2fd52aea23d\.\.\.: nothing of it was kept.*--data"):
+            extreme(declared).puzzles("test")
+    assert len(hub.downloads()) == 2
+
+
+def test_the_pins_are_a_commit_and_the_sha256_of_both_files() -> None:
+    options = registry.default().tasks.spec("sudoku-extreme").options
+    assert re.fullmatch("[0-9a-f]{40}", options["revision"])
+    assert {name: len(pin) for name, pin in options["files"].items()} == {"train.csv": 64, "test.csv": 64}
 
 
 def test_a_file_other_than_stated_is_refused_and_not_kept(hub: Hub) -> None:
