@@ -16,7 +16,7 @@ UNPINNED = (
     "import sys, trm_task_sudoku; trm_task_sudoku.EXTREME.update(revision='main', files={}); "
     "from trm_harness.cli.main import main; sys.argv[0] = 'trm-harness'; main()"
 )
-"""The command line with the task as it was before its files were pinned: what a hub here serves is not the published."""
+"""The command line with the task without pins: what a hub here serves is not the published files."""
 SOLVED = "123456789456789123789123456214365897365897214897214365531642978642978531978531642"
 LINES = "".join(f"made,{'.' * n}{SOLVED[n:]},{SOLVED},{n}\n" for n in range(1, 9))
 

@@ -90,7 +90,7 @@ def fetch(repo_id: str, filename: str, revision: str, sha256: str, repo_type: st
 
 
 def fetch_pinned(repo_id: str, filename: str, revision: str, sha256: Sequence[str], repo_type: str = "dataset") -> Path:
-    """As :func:`fetch`, for a file pinned by commit and content: any of ``sha256``, of which the first is looked for first.
+    """As :func:`fetch`, for a file pinned by commit and content: any of ``sha256``, first the usual one.
 
     The content is what counts: where a mirror does not know the commit, or the cache has the file by its branch, the
     file of ``main`` with the right content serves as well.
@@ -217,8 +217,8 @@ def _fetched(wanted: HubFile, *sha256: str) -> Path:
         return path
     _drop(path)
     raise BadInput(
-        f"{wanted} from {endpoint()} has sha256 {content[:12]}..., expected {sha256[0][:12]}...: nothing of it was kept; "
-        f"try again, {BY_HAND}"
+        f"{wanted} from {endpoint()} has sha256 {content[:12]}..., expected {sha256[0][:12]}...: nothing of it was "
+        f"kept; try again, {BY_HAND}"
     )
 
 

@@ -26,8 +26,8 @@ HARD_FILES = {
 }
 """sha256 of the files' bytes: first at ``HARD_REVISION`` on the hub, as a public project that pins it states them (a
 second one pins the same commit); then of the copy that this task was written by (1,808,031 bytes each, lines end with
-CR LF, ``source`` is empty), whose mazes have Maze-Hard's walls and lengths. The two could not be laid side by side here:
-the record's own hash of the mazes tells whether two runs saw the same ones.
+CR LF, ``source`` is empty), whose mazes have Maze-Hard's walls and lengths. The two could not be laid side by side
+here: the record's own hash of the mazes tells whether two runs saw the same ones.
 """
 
 GENERATED: dict[int, dict[str, Any]] = {

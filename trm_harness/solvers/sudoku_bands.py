@@ -252,7 +252,7 @@ class _State:
             self.cells &= held | held << axis.along | held << 2 * axis.along
 
     def _triads(self, number: int) -> tuple[int, int] | None:
-        """Cells and misses that are the last of a triad and digit: it holds the digit in one of three cells or misses it.
+        """Cells and misses that are the last left: a triad holds a digit in one of three cells or misses it.
 
         ``None`` where nothing is left.
         """
