@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import lzma
 import os
 import zipfile
 import zlib
@@ -273,6 +274,40 @@ def test_a_checkpoint_with_packed_parts_is_refused_before_they_are_unpacked(tmp_
             after.writestr(name, before.read(name))
     with pytest.raises(BadInput, match="compressed"):
         read_checkpoint(packed)
+
+
+def greedy_xz() -> bytes:
+    """A small stream whose block header asks for a window of 1.5 GiB."""
+    content = bytearray(lzma.compress(journal_line() * 3))
+    # Stream header 12 bytes; block header: size, flags, filter id, size of properties, dictionary size.
+    assert content[14:16] == b"\x21\x01"
+    content[16] = 37
+    size = (content[12] + 1) * 4
+    content[12 + size - 4 : 12 + size] = zlib.crc32(content[12 : 12 + size - 4]).to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [greedy_xz(), lzma.compress(bytes(40 << 20)), lzma.compress(journal_line())[:-9], b"\xfd7zXZ\x00", b"plain", b""],
+    ids=["window", "zeros", "cut", "head", "plain", "empty"],
+)
+def test_packed_journals(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path / "right" / "journal.jsonl.xz", lzma.compress(journal_line() * 3))
+    assert len(list(journal.read(tmp_path / "right" / "journal.jsonl"))) == 3
+    write(tmp_path / "journal.jsonl.xz", content)
+    with pytest.raises(BadInput, match=r"is damaged|cannot be read"):
+        list(journal.read(tmp_path / "journal.jsonl"))
+
+
+def test_a_packed_journal_is_compared_without_unpacking_more_than_it_should_hold() -> None:
+    from trm_harness.leaderboard.check import _unpacks_to
+
+    assert _unpacks_to(lzma.compress(b"abc"), b"abc")
+    assert not _unpacks_to(lzma.compress(b"abcd"), b"abc")
+    assert not _unpacks_to(lzma.compress(bytes(40 << 20)), b"abc")
+    assert not _unpacks_to(greedy_xz(), journal_line() * 3)
+    assert not _unpacks_to(b"plain", b"abc")
 
 
 def test_an_endless_reply_is_read_from_its_end() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from trm_harness.errors import BadInput
 from trm_harness.record import ARCHIVED_JOURNAL_FILE
 from trm_harness.types import Grid
-from trm_harness.untrusted import lines
+from trm_harness.untrusted import lines, open_xz
 
 _SYMBOLS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
 _FOREIGN = 255
@@ -200,7 +200,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     packed = path.with_name(ARCHIVED_JOURNAL_FILE)
     try:
         archived = not path.exists() and packed.exists()
-        file = lzma.open(packed) if archived else path.open("rb", buffering=1 << 20)  # noqa: SIM115
+        file = open_xz(packed) if archived else path.open("rb", buffering=1 << 20)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
     with file:

@@ -29,6 +29,7 @@ JSON_LIMIT = 16 * MIB
 TABLE_LIMIT = 128 * MIB
 TOML_LIMIT = MIB // 16
 LINE_LIMIT = 16 * MIB
+XZ_MEMORY = 128 * MIB
 """Most bytes of a file, or of one line of a file that is read line by line. Real ones are far smaller."""
 
 _BROKEN_ARRAYS = (OSError, EOFError, ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, MemoryError)
@@ -101,6 +102,40 @@ def lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
         if len(line) > LINE_LIMIT:
             raise BadInput(f"{path} is damaged at line {number}: it is longer than {LINE_LIMIT // MIB} MiB")
         yield number, line
+
+
+class _Unpacking(io.RawIOBase):
+    """The content of an ``.xz`` stream, unpacked as it is read: a header may ask for a window of gigabytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import lzma
+
+        self._file, self._engine = file, lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill ``buffer`` with some of what is left; ``EOFError`` for a stream that was cut."""
+        found = b""
+        while not found and not self._engine.eof:
+            packed = self._file.read(1 << 16) if self._engine.needs_input else b""
+            if self._engine.needs_input and not packed:
+                raise EOFError("it is cut short")
+            found = self._engine.decompress(packed, len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        """Close the file too."""
+        self._file.close()
+        super().close()
+
+
+def open_xz(path: Path) -> BinaryIO:
+    """An ``.xz`` file, to be read unpacked in bounded memory. Errors are those of ``lzma``; a cut one is ``EOFError``."""
+    return io.BufferedReader(_Unpacking(path.open("rb")), 1 << 20)
 
 
 def read_arrays(path: Path, wanted: Mapping[str, tuple[str, int]], most: int) -> dict[str, NDArray[Any]]:

@@ -29,6 +29,7 @@ from trm_harness.record import (
     read_json,
     write_text,
 )
+from trm_harness.untrusted import open_xz
 
 MANIFEST_FILE = "manifest.json"
 FILMS_FILE = "films.json"
@@ -111,7 +112,7 @@ def journal_sha256(folder: Path) -> str:
     digest = hashlib.sha256()
     try:
         packed = folder / ARCHIVED_JOURNAL_FILE
-        with lzma.open(packed) if packed.is_file() else (folder / JOURNAL_FILE).open("rb") as stream:
+        with open_xz(packed) if packed.is_file() else (folder / JOURNAL_FILE).open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
     except (OSError, EOFError, lzma.LZMAError) as error:
