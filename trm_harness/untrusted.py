@@ -134,7 +134,7 @@ class _Unpacking(io.RawIOBase):
 
 
 def open_xz(path: Path) -> BinaryIO:
-    """An ``.xz`` file, to be read unpacked in bounded memory. Errors are those of ``lzma``; a cut one is ``EOFError``."""
+    """An ``.xz`` file, to be read unpacked in bounded memory. Errors are those of ``lzma``, ``EOFError`` if cut."""
     return io.BufferedReader(_Unpacking(path.open("rb")), 1 << 20)
 
 
