@@ -8,12 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from tests.conftest import ROOT
+from tests.evaluating import PLAN, LatinTask, Propagator
 from trm_harness import registry
 from trm_harness.errors import BadInput
+from trm_harness.evaluate import evaluate, resume
 from trm_harness.evaluate.workers import Workers
 from trm_harness.record import read
 
@@ -71,3 +75,52 @@ def test_solvers_share_their_work_too(harness: Harness, tmp_path: Path) -> None:
     )
     assert said.returncode == 0, said.stderr
     assert read(tmp_path / "run").headline.numerator == 40
+
+
+def refuses(place: int) -> tuple[Any, Any]:
+    raise BadInput("the weights are gone: get them again")
+
+
+def test_what_a_worker_cannot_build_is_said_as_it_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(BadInput, match="the weights are gone: get them again"):
+        evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "run", workers=Workers(2, refuses))
+    assert read(tmp_path / "run").status == "error"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_killed_it_leaves_no_process_behind(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from tests.test_eval_processes import slow; slow(Path('run'))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    journal = tmp_path / "run" / "journal.jsonl"
+    while not (journal.exists() and journal.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.02)
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert len(below) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def slow(folder: Path) -> None:
+    evaluate(LatinTask(), Propagator(), PLAN, folder, workers=Workers(2, slowly))
+
+
+def slowly(place: int) -> tuple[Any, Any]:
+    return LatinTask(), Propagator(pause=0.1)
+
+
+def test_a_resumed_run_of_a_model_with_an_account_stays_in_one_process(tmp_path: Path) -> None:
+    evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "run")
+    os.truncate(tmp_path / "run" / "journal.jsonl", 3000)
+    with pytest.raises(BadInput, match="keeps one account of what it uses"):
+        resume(tmp_path / "run", LatinTask(), Accountant(), workers=Workers(2, slowly))
+
+
+class Accountant(Propagator):
+    """Counts nothing, but says so."""
+
+    def usage(self) -> dict[str, float]:
+        return {}

@@ -49,6 +49,13 @@ def share_cores(processes: int) -> None:
     torch.set_num_threads(max(1, torch.get_num_threads() // processes))
 
 
+def own_device(place: int) -> str:
+    """The GPU of the process at ``place``: another one for each, in turn where there are more processes than GPUs."""
+    import torch
+
+    return f"cuda:{place % torch.cuda.device_count()}"
+
+
 def device_name(device: str) -> str:
     """The device by its maker's name."""
     if not device.startswith("cuda"):

@@ -13,6 +13,7 @@ from trm_harness.train.recipe import Recipe
 STAGES = (0, 1, 2)
 """ZeRO stages. The third takes the parameters apart, which the average and the validation read whole."""
 _NEVER_PRINT = 2**31 - 1
+_TABLES = ("zero_optimization", "bf16", "fp16", "amp", "torch_autocast")
 
 
 def make_config(recipe: Recipe, world: int, user: Mapping[str, Any], where: str = "") -> dict[str, Any]:
@@ -30,7 +31,10 @@ def make_config(recipe: Recipe, world: int, user: Mapping[str, Any], where: str 
     for name in ("optimizer", "scheduler"):
         if name in user:
             raise BadInput(f"{where}: has its own {name}, but that is the recipe's to say: leave {name} out")
-    for name in ("bf16", "fp16", "amp", "torch_autocast"):
+    for name in _TABLES:
+        if not isinstance(user.get(name, {}), dict):
+            raise BadInput(f"{where}: {name} must be a table of settings, not {user[name]!r}")
+    for name in _TABLES[1:]:
         if dict(user.get(name) or {}).get("enabled"):
             raise BadInput(
                 f"{where}: {name} is enabled, the recipe says dtype = {recipe.dtype!r}: the networks keep float32 "

@@ -27,6 +27,8 @@ from trm_harness.train.session import Job
 WORKER = "trm_harness.cli.worker"
 LOG = "launch.log"
 PORT = 29531
+PARENT = "TRM_HARNESS_ENDS_WITH_STDIN"
+"""Tells a worker that its standard input ends when the command that started everything is gone."""
 
 
 def launch(
@@ -129,17 +131,26 @@ def _deepspeed(processes: int, hostfile: Path | None) -> list[str]:
 
 def _environment(job: Job) -> dict[str, str]:
     device = resolve_device(job.device)
-    own = {"DS_ACCELERATOR": "cuda" if device.startswith("cuda") else "cpu", "PYTHONUNBUFFERED": "1"}
+    own = {"DS_ACCELERATOR": "cuda" if device.startswith("cuda") else "cpu", "PYTHONUNBUFFERED": "1", PARENT: "1"}
     if job.threads:
         own["OMP_NUM_THREADS"] = str(job.threads)
     return {**os.environ, **own}
 
 
 def _run(line: Sequence[str], log: Path, environment: dict[str, str]) -> int:
-    """Start the launcher in a session of its own, so that a terminal's Ctrl-C reaches it through us alone."""
+    """Start the launcher in a session of its own, so that a terminal's Ctrl-C reaches it through us alone.
+
+    Nothing is ever written to its standard input: that ends when this process does, and the workers with it.
+    """
     with log.open("wb") as noise:
         process = subprocess.Popen(
-            line, stdout=noise, stderr=subprocess.PIPE, env=environment, start_new_session=True, text=True
+            line,
+            stdin=subprocess.PIPE,
+            stdout=noise,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+            text=True,
         )
         with _passing_on(process):
             for text in process.stderr or ():

@@ -148,6 +148,8 @@ def test_a_run_of_plain_torch_goes_on_with_deepspeed(tmp_path: Path) -> None:
         ({"scheduler": {"type": "WarmupLR"}}, "has its own scheduler"),
         ({"bf16": {"enabled": True}}, "bf16 is enabled, the recipe says dtype = 'float32'"),
         ({"zero_optimization": {"stage": 3}}, "ZeRO stage 3 cannot be used here"),
+        ({"zero_optimization": None}, "zero_optimization must be a table of settings, not None"),
+        ({"bf16": True}, "bf16 must be a table of settings, not True"),
     ],
 )
 def test_what_contradicts_the_recipe_is_refused(user: dict[str, Any], message: str) -> None:
@@ -267,6 +269,44 @@ def test_a_killed_process_ends_the_run_and_resume_goes_on_to_the_same_bits(tmp_p
     assert on.returncode == 0, on.stderr
     a, b = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.slow
+def test_no_process_outlives_the_command_that_started_it(tmp_path: Path) -> None:
+    """Left over, they would go on writing into a run that somebody resumes."""
+    import psutil
+
+    recipe_file(tmp_path, RECIPE.replace("steps = 20", "steps = 20000"))
+    line = [sys.executable, "-m", "trm_harness", *TRAIN, "--recipe", "recipe.toml", "--out", "run"]
+    line += ["--trainer", "deepspeed", "--processes", "2", "--set", "validate_every=0"]
+    process = subprocess.Popen(
+        line, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 200
+    while not any((tmp_path / "run" / "checkpoints").glob("step-*")):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    below = psutil.Process(process.pid).children(recursive=True)
+    assert len(below) >= 3
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(below, timeout=60)
+    assert not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    on = harness(tmp_path, "train", "--resume", "run", "--processes", "2", "--seconds", "0")
+    assert on.returncode == 0, on.stderr
+
+
+def test_a_resumed_run_keeps_deepspeeds_settings(tmp_path: Path) -> None:
+    from trm_harness.cli.train import _engine
+    from trm_harness.train.session import Job
+
+    job = Job("sudoku-4x4", "trm-nano", recipe(), "deepspeed")
+    told = {"job": job.as_dict(), "sessions": [{"settings": {"engine": {"config": "ds.json"}}}]}
+    (tmp_path / "train.json").write_text(json.dumps(told))
+    assert _engine(None, job, tmp_path) == {"config": "ds.json"}
+    assert _engine(Path("other.json"), job, tmp_path) == {"config": "other.json"}
+    assert _engine(None, job, None) == {}
 
 
 @pytest.mark.slow

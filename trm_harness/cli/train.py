@@ -68,7 +68,7 @@ def command(ctx: click.Context, **choices: Any) -> None:
     trm-nano --out runs/nano
     """
     job, out, resume = _resumed(ctx, choices) if choices["resumed"] else _new(choices)
-    settings = _settings(choices, job)
+    settings = _settings(choices, job, out if resume else None)
     if choices["dry_run"]:
         return _dry_run(job, choices)
     if _wants_launch(choices):
@@ -123,15 +123,12 @@ def _resumed(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Job, Path,
     return job, out, True
 
 
-def _settings(choices: Mapping[str, Any], job: Job) -> Settings:
+def _settings(choices: Mapping[str, Any], job: Job, resumed: Path | None) -> Settings:
     from trm_harness.train.loop import Settings
     from trm_harness.train.sinks import known_sink
 
     for sink in choices["log"]:
         known_sink(sink)
-    if choices["deepspeed_config"] and job.trainer != "deepspeed":
-        raise click.UsageError("--deepspeed-config is for --trainer deepspeed")
-    engine = {"config": str(choices["deepspeed_config"])} if choices["deepspeed_config"] else {}
     return Settings(
         every=choices["checkpoint_every"],
         every_steps=choices["checkpoint_steps"],
@@ -140,8 +137,24 @@ def _settings(choices: Mapping[str, Any], job: Job) -> Settings:
         workers=choices["workers"],
         compile=not choices["no_compile"],
         sinks=tuple(choices["log"]),
-        engine=engine,
+        engine=_engine(choices["deepspeed_config"], job, resumed),
     )
+
+
+def _engine(config: Path | None, job: Job, resumed: Path | None) -> dict[str, Any]:
+    """The trainer's own settings. A resumed run keeps those of its last sitting: without them it would, for one, stop
+    clipping gradients.
+    """
+    if config and job.trainer != "deepspeed":
+        raise click.UsageError("--deepspeed-config is for --trainer deepspeed")
+    if config:
+        return {"config": str(config)}
+    if resumed is None:
+        return {}
+    from trm_harness.train.session import read_run
+
+    last = (read_run(resumed).get("sessions") or [{}])[-1]
+    return dict(last.get("settings", {}).get("engine", {}))
 
 
 def _wants_launch(choices: Mapping[str, Any]) -> bool:

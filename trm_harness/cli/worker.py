@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
     from trm_harness.train.session import Job
 
 
+ENDS_WITH_STDIN = "TRM_HARNESS_ENDS_WITH_STDIN"
+"""Set by a launcher that holds the other end of standard input."""
+
+
 def main(path: Path) -> int:
     """Run the job in ``path``; the exit code."""
+    if ENDS_WITH_STDIN in os.environ:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     rank = int(os.environ.get("RANK", "0"))
     try:
         _work(json.loads(path.read_text("utf-8")), path, rank)
@@ -30,6 +38,13 @@ def main(path: Path) -> int:
         (path.parent / f"{path.stem}-{rank}.error").write_text(json.dumps(line), "utf-8")
         return error.exit_code
     return 0
+
+
+def _end_with_stdin() -> None:
+    """Die with the command that started us: a process left over would write into a run that was resumed meanwhile."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _work(given: dict[str, Any], path: Path, rank: int) -> None:

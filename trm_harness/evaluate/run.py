@@ -132,6 +132,8 @@ def resume(
     record, stored = read(folder), StoredPlan.load(folder)
     selection = stored.check_task(task)
     stored.check_model(model)
+    if workers:
+        workers.check(model)
     with _locked(folder):
         done, dropped = recover(folder / JOURNAL_FILE)
         work = stored.work(task, selection)

@@ -5,13 +5,15 @@ The order of answers is the plan's either way and a batch keeps its neighbours, 
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 from trm_harness.contracts import Metered, Model, Task
@@ -81,17 +83,29 @@ def _next(waiting: deque[Any], ticks: Ticks) -> tuple[int, list[Asked], list[Row
     return before, batch, rows
 
 
-_own: list[tuple[Task, Model]] = []
-"""A process's own task and model."""
+_own: dict[str, Callable[[], tuple[Task, Model]]] = {}
+"""How a process makes its own task and model; afterwards, how it gets at them."""
 
 
 def _begin(places: Any, build: Callable[[int], tuple[Task, Model]]) -> None:
     # Ctrl-C is the first process's business: it lets the batches under way finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _own[:] = [build(places.get())]
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    place = places.get()
+    # Made with the first batch: what goes wrong here would be "a process died", there it is told as what it is.
+    _own["made"] = lambda: build(place)
+
+
+def _die_with_parent() -> None:
+    """A process whose first process was killed would wait for batches for ever, with the model in memory."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _answer(batch: list[Asked], ask: tuple[int, str, float]) -> list[Row]:
     steps, halt, noise = ask
-    task, model = _own[0]
+    task, model = made = _own["made"]()
+    _own["made"] = lambda: made
     return predict(task, model, batch, steps, halt, lambda share: None, noise)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_harness.contracts import Model, ModelRequest, Task
-from trm_harness.environment import public_command, share_cores
+from trm_harness.environment import own_device, public_command, share_cores
 from trm_harness.errors import BadInput, HarnessError, PluginError
 from trm_harness.evaluate import InferencePlan, Setting, check_folder, select
 from trm_harness.evaluate.stored import StoredPlan
@@ -85,7 +85,7 @@ def _in_process(launch: Launch, plan: InferencePlan, count: int, place: int) -> 
     task = task_of(launch.task, Path(launch.data) if launch.data else None, views=launch.views)
     uses_torch = bool(launch.weights or launch.card or launch.untrained)
     if uses_torch and launch.device.startswith("cuda"):
-        launch = dataclasses.replace(launch, device=f"cuda:{place}")
+        launch = dataclasses.replace(launch, device=own_device(place))
     elif uses_torch:
         share_cores(count)
     return task, load(launch, task, plan, *weights_of(launch))[0]
