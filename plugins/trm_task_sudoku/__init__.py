@@ -56,7 +56,11 @@ checked by what the hub states. ``subsample`` and ``seed`` say which puzzles ``t
 
 def _generated(name: str, options: dict[str, Any]) -> TaskSpec:
     size, (low, high), hard = options["size"], options["givens"], name == "sudoku-9x9"
-    tail = f" The hard split holds {HARD_SIZE} minimal puzzles that rate 51 dead ends or more." if hard else ""
+    tail = (
+        f" The hard split holds {HARD_SIZE} minimal puzzles of 51 dead ends or more (not the published rating)."
+        if hard
+        else ""
+    )
     return TaskSpec(
         id=name,
         version=1,
