@@ -30,7 +30,8 @@ MAY_IMPORT = {
     "specs": "types",
     "contracts": "types specs",
     "hookspecs": "types contracts specs",
-    "plugins": "types contracts specs hookspecs",
+    "loose": "",
+    "plugins": "types contracts specs hookspecs loose",
     "registry": "types contracts specs hookspecs plugins",
     "paths": "",
     "shipped": "specs hookspecs paths",
@@ -71,7 +72,9 @@ MAY_IMPORT = {
     "train": (
         "callable types specs contracts hookspecs plugins registry paths record fingerprint zoo nn environment evaluate"
     ),
-    "testing": "types specs contracts augment fingerprint vote scoring hookspecs plugins registry evaluate train nn",
+    "stamps": "types specs contracts hookspecs plugins registry paths",
+    "testing": "types specs contracts fingerprint scoring hookspecs plugins registry stamps hub evaluate train",
+    "scaffold": "",
 }
 """Room -> rooms it may import. Every room may import ``errors`` and itself, and ``untrusted`` unless it is pure; the
 command line may import anything."""
@@ -81,8 +84,10 @@ PURE = ("types", "specs", "errors", "lazy", "show", "augment", "compare", "finge
 PURE += ("vote",)
 TORCH = ("nn", "train", "testing", "cli", "environment", "convert", "adapt")
 TABLES = ("leaderboard", "evaluate", "cli")
-LIGHT = ("__init__", "hookspecs", "specs", "errors", "plugins", "registry", "paths", "shipped", "untrusted")
-LIGHT += ("__main__", "cli")
+LIGHT = (
+    *("__init__", "hookspecs", "specs", "errors", "loose", "plugins", "registry", "paths", "shipped", "stamps", "untrusted"),
+    *("__main__", "cli"),
+)
 LIGHT_PACKAGES = {"click", "pluggy"}
 DOES_IO = {"os", "io", "pathlib", "shutil", "subprocess", "tempfile", "socket", "urllib", "http", "sqlite3", "logging"}
 

@@ -77,6 +77,18 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Canonical(Protocol):
+    """A task that can tell equal puzzles whatever its symmetries, besides :class:`Task`.
+
+    Worth having where the symmetries are too many to try, or are not those of a grid.
+    """
+
+    def canonical(self, puzzle: Puzzle) -> bytes:
+        """The same bytes for all images of a puzzle under the task's symmetries; the answer need not be known."""
+        ...
+
+
+@runtime_checkable
 class Model(Protocol):
     """Answers batches step by step. A model that answers at once has ``steps = 1`` and trivial ``select``."""
 

@@ -13,12 +13,20 @@ class BadInput(HarnessError):
     """A file, option or value is wrong (exit code 2)."""
 
 
+class DataMissing(BadInput):
+    """Data that would have to be downloaded first are not on this machine (exit code 2)."""
+
+
 class UnknownName(HarnessError):
     """No task, model, trainer, card or run of that name (exit code 2)."""
 
 
 class PluginError(HarnessError):
     """A plugin broke the rules of registration (exit code 2)."""
+
+
+class Incompatible(PluginError):
+    """A plugin was written for another version of the plugin API (exit code 2)."""
 
 
 class CheckFailed(HarnessError):

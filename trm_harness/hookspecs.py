@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from trm_harness.specs import CardsSpec, ClaimsSpec, ModelSpec, TaskSpec, TrainerSpec
 
 PROJECT = "trm_harness"
+
+API_VERSION = 1
+"""Version of the plugin API: the hooks, the specs and the contracts. A manifest states the one that it was written for
+as ``PLUGIN_API``; it is raised when something that plugins rely on changes its meaning or goes."""
+
+OLDEST_API = 1
+"""Oldest version of the API whose plugins still work here."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

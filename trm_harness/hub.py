@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 
-from trm_harness.errors import BadInput
+from trm_harness.errors import BadInput, DataMissing
 from trm_harness.fingerprint import file_sha256
 
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -71,7 +71,7 @@ class HubFile:
             yield
         # The client's own errors descend from these; a connection cut in the middle is an HTTPError of its transport.
         except (OSError, ValueError, HTTPError) as error:
-            raise BadInput(_excuse(self, error)) from error
+            raise DataMissing(_excuse(self, error)) from error
 
 
 def fetch(repo_id: str, filename: str, revision: str, sha256: str, repo_type: str = "dataset") -> Path:

@@ -14,18 +14,21 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 import pluggy
 
-from trm_harness import hookspecs
-from trm_harness.errors import PluginError
+from trm_harness import hookspecs, loose
+from trm_harness.errors import HarnessError, Incompatible, PluginError
 
 HOME = "trm-harness"
 """The distribution whose plugins count as in-tree."""
 
 DISABLE = "TRM_HARNESS_DISABLE"
 """Environment variable: comma-separated plugin or distribution names to leave out; ``*`` is all third-party ones."""
+
+TRACE = "TRM_HARNESS_TRACE"
+"""Environment variable: ``1`` prints every hook call to stderr, with what it registers and how long it takes."""
 
 LONGEST_REASON = 300
 """Characters of a quarantine's reason; the traceback has the rest."""
@@ -49,6 +52,7 @@ class PluginInfo:
     status: str = "ok"
     reason: str = ""
     traceback: str = ""
+    api: int | None = None
 
     def __str__(self) -> str:
         return f"plugin {self.name!r} ({self.distribution} {self.version})"
@@ -57,6 +61,14 @@ class PluginInfo:
     def label(self) -> str:
         """``name (distribution version)``."""
         return f"{self.name} ({self.distribution} {self.version})"
+
+
+class Loadable(Protocol):
+    """Where a plugin comes from: an entry point, or a loose file."""
+
+    def load(self) -> object:
+        """Import it."""
+        ...
 
 
 @dataclass(eq=False)
@@ -80,7 +92,8 @@ class PluginHost:
         """Call one plugin's implementation of ``hook``, if it has one; what it raises is the caller's affair."""
         for implementation in getattr(self.manager.hook, hook).get_hookimpls():
             if implementation.plugin_name == info.name:
-                implementation.function(*(arguments[name] for name in implementation.argnames))
+                with traced(f"{hook} of {info}"):
+                    implementation.function(*(arguments[name] for name in implementation.argnames))
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Tell every plugin that observes ``hook``. One that raises is quarantined and told no more; nothing fails."""
@@ -104,7 +117,8 @@ class PluginHost:
 
         info.status = "quarantined"
         info.reason = _one_line(error)
-        info.traceback = "".join(format_exception(error))
+        # Being too old or too new is no fault of the code: the reason says it all.
+        info.traceback = "" if isinstance(error, Incompatible) else "".join(format_exception(error))
         # Only one whose hooks were read can be registered: the name may belong to an earlier plugin.
         if info.hooks and self.manager.has_plugin(info.name):
             self.manager.unregister(name=info.name)
@@ -113,7 +127,7 @@ class PluginHost:
             "warning: %s is quarantined: %s (see `trm-harness plugins show %s`)", info, info.reason, info.name
         )
 
-    def admit(self, info: PluginInfo, entry: metadata.EntryPoint) -> None:
+    def admit(self, info: PluginInfo, entry: Loadable) -> None:
         """Import a plugin, check its hooks and put it to use; on any failure quarantine it."""
         started = time.perf_counter()
         with self.isolated(info):
@@ -121,25 +135,32 @@ class PluginHost:
                 first = self.find(info.name)[0]
                 raise PluginError(f"the name {info.name!r} is taken by {first}: uninstall one, or set {DISABLE}")
             try:
-                plugin = entry.load()
+                with traced(f"import of {info}"):
+                    plugin = entry.load()
             finally:
                 info.import_ms = (time.perf_counter() - started) * 1000
+            info.api = _checked_api(plugin)
             info.hooks = _checked_hooks(self.manager, plugin)
             self.manager.register(plugin, name=info.name)
 
 
 def load(group: str = hookspecs.PROJECT, disable: str | None = None) -> PluginHost:
-    """Load every installed plugin of the entry-point ``group``; never raises for what a plugin does.
+    """Load every installed plugin of the entry-point ``group``, then loose files; never raises for what a plugin does.
 
-    ``disable`` is a comma-separated list as in ``TRM_HARNESS_DISABLE``, which is read when it is ``None``.
+    ``disable`` is a comma-separated list as in ``TRM_HARNESS_DISABLE``, which is read when it is ``None``. Loose files
+    are those of ``--plugin`` and of the project's pyproject.toml (:mod:`trm_harness.loose`); ``BadInput`` if one of
+    them is not there.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    found = sorted(
+    blocked = _names(os.environ.get(DISABLE, "") if disable is None else disable)
+    found: list[tuple[PluginInfo, Loadable]] = sorted(
         ((_describe(entry), entry) for entry in metadata.entry_points(group=group)),
         key=lambda pair: (not pair[0].in_tree, pair[0].distribution, pair[0].name),
     )
-    blocked = _names(os.environ.get(DISABLE, "") if disable is None else disable)
+    # With everything of others switched off, a project's file is not even read.
+    files = loose.files() if group == hookspecs.PROJECT and "*" not in blocked else []
+    found += [(PluginInfo(file.name, file.origin, "file", file.name, in_tree=False), file) for file in files]
     known = {name for info, _ in found for name in (info.name, info.distribution)}
     host = PluginHost(manager, unmatched=tuple(sorted(blocked - known - {"*"})))
     for info, entry in found:
@@ -147,8 +168,31 @@ def load(group: str = hookspecs.PROJECT, disable: str | None = None) -> PluginHo
         if blocked & {info.name, info.distribution} or ("*" in blocked and not info.in_tree):
             info.status, info.reason = "blocked", f"named in {DISABLE}"
         else:
+            _announce(entry)
             host.admit(info, entry)
     return host
+
+
+@contextmanager
+def traced(what: str) -> Iterator[None]:
+    """With ``TRM_HARNESS_TRACE=1``, tell on stderr what was called, how long it took and what it raised."""
+    if os.environ.get(TRACE, "0") in ("", "0"):
+        yield
+        return
+    started, outcome = time.perf_counter(), "ok"
+    try:
+        yield
+    except BaseException as error:
+        outcome = f"raised {type(error).__name__}"
+        raise
+    finally:
+        print(f"trace: {what}: {outcome}, {(time.perf_counter() - started) * 1000:.2f} ms", file=sys.stderr)
+
+
+def _announce(entry: Loadable) -> None:
+    """Say so when a file of the project in the current folder is about to be run: nobody typed its name."""
+    if isinstance(entry, loose.LooseFile) and entry.named_in:
+        print(f"note: running {entry.path}, a plugin named in {entry.named_in} ({DISABLE}=* stops it)", file=sys.stderr)
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -174,8 +218,28 @@ def _describe(entry: metadata.EntryPoint) -> PluginInfo:
 
 def _one_line(error: BaseException) -> str:
     message = " ".join(str(error).split())
-    line = message if isinstance(error, PluginError) else f"{type(error).__name__}: {message}".removesuffix(": ")
+    line = message if isinstance(error, HarnessError) else f"{type(error).__name__}: {message}".removesuffix(": ")
     return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
+
+
+def _checked_api(plugin: object) -> int | None:
+    """The version of the plugin API a manifest states. Raises ``Incompatible`` for one that does not work here."""
+    stated = getattr(plugin, "PLUGIN_API", None)
+    ours, oldest = hookspecs.API_VERSION, hookspecs.OLDEST_API
+    if stated is None:
+        return None
+    if not isinstance(stated, int) or isinstance(stated, bool):
+        raise Incompatible(f"PLUGIN_API is {stated!r}: it must be the number of a plugin API, {ours} here")
+    if stated > ours:
+        raise Incompatible(
+            f"it is written for plugin API {stated}, this trm-harness has {ours}: upgrade trm-harness "
+            "(pip install -U trm-harness), or install an older version of the plugin"
+        )
+    if stated < oldest:
+        raise Incompatible(
+            f"it is written for plugin API {stated}, this trm-harness takes {oldest} to {ours}: upgrade the plugin"
+        )
+    return stated
 
 
 def _checked_hooks(manager: pluggy.PluginManager, plugin: object) -> tuple[str, ...]:

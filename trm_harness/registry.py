@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 from trm_harness.errors import PluginError, UnknownName
-from trm_harness.plugins import DISABLE, PluginHost, PluginInfo, load, near
+from trm_harness.plugins import DISABLE, PluginHost, PluginInfo, load, near, traced
 from trm_harness.specs import CardsSpec, ClaimsSpec, ModelSpec, TaskSpec, TrainerSpec
 
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -183,7 +183,8 @@ class _Door:
                 raise PluginError(f"{self.kind} {spec.id!r}: target {target!r} is not of the form 'module:attribute'")
         if any(entry.kind == self.kind and entry.spec.id == spec.id for entry in self.entries):
             raise PluginError(f"{self.kind} {spec.id!r} is registered twice")
-        self.entries.append(Entry(self.kind, spec, self.owner))
+        with traced(f"{self.kind} {spec.id!r} registered by {self.owner}"):
+            self.entries.append(Entry(self.kind, spec, self.owner))
 
 
 def _clash(first: Entry[Any], second: Entry[Any]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import CardsSpec, ClaimsSpec
 
+PLUGIN_API = 1
+
 
 @hookimpl
 def register_cards(register: Callable[[CardsSpec], None]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import ModelSpec
 
+PLUGIN_API = 1
+
 HRM_PAPER = "https://arxiv.org/abs/2506.21734"
 TRM_PAPER = "https://arxiv.org/abs/2510.04871"
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import ModelSpec
 
+PLUGIN_API = 1
+
 PAPER = "https://arxiv.org/abs/2510.04871"
 
 PUBLISHED = {

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import TaskSpec
 
+PLUGIN_API = 1
+
 _SHARED = {
     "version": 1,
     "target": "trm_task_arc.task:ArcTask",

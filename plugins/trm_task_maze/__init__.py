@@ -8,6 +8,8 @@ from typing import Any
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import TaskSpec
 
+PLUGIN_API = 1
+
 SPLITS = ("train", "validation", "test")
 VOCABULARY = 6
 """Padding (0) and the characters ``# SGo`` (1-5)."""

@@ -8,6 +8,8 @@ from typing import Any
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import TaskSpec
 
+PLUGIN_API = 1
+
 SPLITS = ("train", "validation", "test")
 HARD_SIZE = 50
 """Puzzles in the hard split of 9x9; :mod:`trm_task_sudoku.hard` says how they are made."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trm_harness.cli.options import data_option, echo_json, json_option
+from trm_harness.cli.options import complete, data_option, echo_json, json_option
 from trm_harness.errors import BadInput, CheckFailed, HarnessError
 
 if TYPE_CHECKING:
@@ -23,8 +23,20 @@ DEBUG = "TRM_HARNESS_DEBUG"
 
 
 @click.command()
-@click.option("--task", "task_name", metavar="TASK", help="What to solve; `tasks list` shows the names.")
-@click.option("--model", "model_name", metavar="MODEL", help="An architecture, or a card (architecture.tag).")
+@click.option(
+    "--task",
+    "task_name",
+    metavar="TASK",
+    shell_complete=complete("task"),
+    help="What to solve; `tasks list` shows the names.",
+)
+@click.option(
+    "--model",
+    "model_name",
+    metavar="MODEL",
+    shell_complete=complete("answerer"),
+    help="An architecture, or a card (architecture.tag).",
+)
 @click.option("--split", help="Split of the task.  [default: the task's own]")
 @click.option("--limit", type=int, help="Only the first so many groups (ARC tasks).")
 @click.option("--puzzles", metavar="ID,...", help="Only these groups or puzzles.")

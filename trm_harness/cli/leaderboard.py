@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from trm_harness.cli.options import SuggestingGroup, json_option
+from trm_harness.cli.options import SuggestingGroup, complete, json_option
 from trm_harness.errors import BadInput
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--task", required=True, help="Task whose scores to show.")
+@click.option("--task", required=True, shell_complete=complete("task"), help="Task whose scores to show.")
 @click.option("--format", "form", type=click.Choice(["table", "md", "csv", "json"]), default="table", show_default=True)
 @click.option(
     "--runs",

@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from trm_harness import loose
 from trm_harness.cli.options import SuggestingGroup, printable
 from trm_harness.errors import HarnessError, PluginError
 
@@ -22,7 +24,7 @@ VERBS = {
     "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, pull, verify, path."),
     "runs": ("trm_harness.cli.runs:command", "Runs and their records: list, show, score, diff, watch, plot, path."),
     "leaderboard": ("trm_harness.cli.leaderboard:command", "Our records beside the scores others published."),
-    "plugins": ("trm_harness.cli.plugins:command", "Installed plugins and their health: list, show."),
+    "plugins": ("trm_harness.cli.plugins:command", "Plugins and their health: list, show, check, new."),
     "doctor": ("trm_harness.cli.doctor:command", "Check this installation."),
 }
 """Verb -> (``module:attribute`` of its click command, its one line in ``--help``)."""
@@ -84,7 +86,7 @@ class MainGroup(SuggestingGroup):
         """Run and exit: 0 fine, 1 a check or run failed, 2 usage or bad input, 130 interrupted."""
         extra["standalone_mode"] = False
         try:
-            outcome = super().main(args, prog_name or "trm-harness", **extra)
+            outcome = super().main(_plugins_first(args), prog_name or "trm-harness", **extra)
             sys.stdout.flush()
         except OSError as error:
             if error.errno != errno.EPIPE:
@@ -108,6 +110,17 @@ class MainGroup(SuggestingGroup):
     callback=lambda *args: _version(*args),
     help="Show the version and exit.",
 )
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    callback=lambda ctx, parameter, paths: loose.add(paths),
+    help="Also use the plugin in this one Python file. May be given again.",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Evaluate and train tiny recursive models, and any other solver, on grid puzzles."""
@@ -118,6 +131,19 @@ def cli(ctx: click.Context) -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Entry point of ``trm-harness`` and of ``python -m trm_harness``."""
     cli.main(args)
+
+
+def _plugins_first(args: Sequence[str] | None) -> list[str]:
+    """``--plugin FILE`` belongs to the main group, but is as welcome behind one of our verbs."""
+    given = list(sys.argv[1:] if args is None else args)
+    if not given or given[0] not in VERBS:
+        return given
+    moved: list[str] = []
+    while "--plugin" in given[:-1] and "--" not in given[: given.index("--plugin")]:
+        place = given.index("--plugin")
+        moved += given[place : place + 2]
+        del given[place : place + 2]
+    return moved + given
 
 
 def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trm_harness.cli.options import SuggestingGroup, echo_json, facts, json_option, plain, provenance, table
+from trm_harness.cli.options import SuggestingGroup, complete, echo_json, facts, json_option, plain, provenance, table
 
 if TYPE_CHECKING:
     from trm_harness.registry import Registry
@@ -19,7 +19,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--task", default=None, help="Only models that can answer this task.")
+@click.option("--task", default=None, shell_complete=complete("task"), help="Only models that can answer this task.")
 @json_option
 def list_models(task: str | None, as_json: bool) -> None:
     """List the models that plugins register."""
@@ -46,7 +46,7 @@ def list_models(task: str | None, as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("model")
+@click.argument("model", shell_complete=complete("model"))
 @json_option
 def show_model(model: str, as_json: bool) -> None:
     """Show MODEL's facts and the tasks it can answer."""

@@ -42,6 +42,19 @@ PALETTE = (
 """Terminal background of symbol 0, 1, ...: ARC's customary colours, and white for a tenth."""
 
 
+def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion of names of ``kind``: task, model, trainer, plugin or card, models and cards as ``answerer``."""
+
+    def names(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        try:
+            return [name for name in _names(kind) if name.startswith(begun)]
+        except Exception:
+            # A shell that is completing has no use for an error.
+            return []
+
+    return names
+
+
 class SuggestingGroup(click.Group):
     """A group whose unknown commands are answered with the nearest known ones."""
 
@@ -164,6 +177,22 @@ def colours() -> bool:
     import os
 
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def _names(kind: str) -> list[str]:
+    from trm_harness.registry import default
+
+    registry = default()
+    if kind == "plugin":
+        return [info.name for info in registry.host.plugins]
+    found: list[str] = []
+    if kind in ("card", "answerer"):
+        from trm_harness.zoo import cards
+
+        found += cards(registry)
+    if kind in ("model", "answerer"):
+        found += registry.models.names()
+    return {"task": registry.tasks.names(), "trainer": registry.trainers.names()}.get(kind, sorted(found))
 
 
 def _symbol(cell: int) -> str:

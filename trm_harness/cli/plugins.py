@@ -1,13 +1,14 @@
-"""``trm-harness plugins``: what is installed, what it brings, and why a plugin is out of use."""
+"""``trm-harness plugins``: what is installed, what it brings, whether it keeps the laws, and how to begin a new one."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from trm_harness.cli.options import SuggestingGroup, echo_json, facts, json_option, plain, table
+from trm_harness.cli.options import SuggestingGroup, complete, echo_json, facts, json_option, plain, table
 
 if TYPE_CHECKING:
     from trm_harness.plugins import PluginHost, PluginInfo
@@ -18,29 +19,41 @@ Provided = dict[int, dict[str, list[str]]]
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Installed plugins and their health: list, show."""
+    """Plugins and their health: list, show, check, new."""
 
 
 @command.command("list")
 @json_option
 def list_plugins(as_json: bool) -> None:
-    """List the plugins, with the traceback of every quarantined one."""
+    """List the plugins: hooks, the kit version that `plugins check` passed, and why one is out of use."""
+    from trm_harness import stamps
+
     host, provided = survey()
     if as_json:
         echo_json([_described(info, provided) for info in host.plugins])
         return
     rows = [
-        (info.name, info.distribution, info.version, info.status, round(info.import_ms, 1), _summary(info, provided))
+        (
+            info.name,
+            info.distribution,
+            info.version,
+            info.status,
+            stamps.passed(info) or "-",
+            round(info.import_ms, 1),
+            ",".join(hook.removeprefix("register_") for hook in info.hooks),
+            _summary(info, provided),
+        )
         for info in host.plugins
     ]
-    click.echo(table(rows, ("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "IMPORT MS", "PROVIDES")))
+    headers = ("PLUGIN", "DISTRIBUTION", "VERSION", "STATUS", "CHECKED", "IMPORT MS", "HOOKS", "PROVIDES")
+    click.echo(table(rows, headers))
     for info in host.plugins:
         if info.status == "quarantined":
-            click.echo(f"\n{info}: {info.reason}\n{info.traceback.rstrip()}")
+            click.echo(f"\n{info}: {info.reason}\n{info.traceback.rstrip()}".rstrip())
 
 
 @command.command("show")
-@click.argument("plugin")
+@click.argument("plugin", shell_complete=complete("plugin"))
 @json_option
 def show_plugin(plugin: str, as_json: bool) -> None:
     """Show one PLUGIN, by its name or its distribution's."""
@@ -59,6 +72,48 @@ def show_plugin(plugin: str, as_json: bool) -> None:
     click.echo("\n\n".join(_told(info, provided) for info in found))
 
 
+@command.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete("plugin"))
+@click.option("--data", multiple=True, metavar="TASK=DIR", help="Folder of files for a task that has none here.")
+@click.option("--law", "laws", multiple=True, metavar="NAME", help="Only this law. May be given again.")
+@click.option("--traceback", is_flag=True, help="Show where a broken law was broken.")
+@json_option
+def check_plugins(
+    names: tuple[str, ...], data: tuple[str, ...], laws: tuple[str, ...], traceback: bool, as_json: bool
+) -> int:
+    """Check that plugins keep the laws of tasks, models and trainers; exit 1 if one does not.
+
+    NAME is a plugin, a distribution, a task, a model or a trainer; without one everything installed is checked.
+    """
+    from trm_harness.cli.checking import run
+
+    return run(names, data, laws, traceback, as_json)
+
+
+@command.command("new")
+@click.argument("kind", type=click.Choice(["task", "model", "trainer"]))
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="The new folder.  [default: ./trm-<kind>-NAME]")
+@click.option("--author", default="", help="Who stands in the package and its licence.  [default: git's user.name]")
+@click.option(
+    "--license",
+    "licence",
+    type=click.Choice(["Apache-2.0", "MIT", "none"]),
+    default="Apache-2.0",
+    show_default=True,
+    help="none writes no licence file.",
+)
+def new_plugin(kind: str, name: str, out: Path | None, author: str, licence: str) -> None:
+    """Write a complete package for a new task, model or trainer NAME: code, tests, README, CI.
+
+    `pip install -e . && pytest` in it is green; then change it into yours. Example: trm-harness plugins new task queens
+    """
+    from trm_harness.scaffold import write
+
+    folder = write(kind, name, out, author, licence)
+    click.echo(f"wrote {folder}\nnext: cd {folder} && pip install -e '.[test]' && pytest && trm-harness {kind}s list")
+
+
 def survey() -> tuple[PluginHost, Provided]:
     """All plugins after asking each what it registers; names claimed twice do not stop it."""
     from trm_harness.registry import collect, installed
@@ -71,7 +126,9 @@ def survey() -> tuple[PluginHost, Provided]:
 
 
 def _described(info: PluginInfo, provided: Provided) -> dict[str, Any]:
-    return {**plain(info), "provides": plain(provided[id(info)])}
+    from trm_harness import stamps
+
+    return {**plain(info), "kit_passed": stamps.passed(info), "provides": plain(provided[id(info)])}
 
 
 def _summary(info: PluginInfo, provided: Provided) -> str:
@@ -80,7 +137,9 @@ def _summary(info: PluginInfo, provided: Provided) -> str:
 
 
 def _told(info: PluginInfo, provided: Provided) -> str:
-    shown = plain(info)
+    from trm_harness import stamps
+
+    shown = {**plain(info), "kit_passed": stamps.passed(info)}
     story = shown.pop("traceback").rstrip()
     text = facts({**shown, **{f"provides {kind}": names for kind, names in provided[id(info)].items()}})
     return f"{text}\n\n{story}" if story else text

@@ -10,6 +10,7 @@ import click
 from trm_harness.cli.options import (
     SuggestingGroup,
     beside,
+    complete,
     data_option,
     echo_json,
     facts,
@@ -51,7 +52,7 @@ def list_tasks(as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("task")
+@click.argument("task", shell_complete=complete("task"))
 @data_option
 @json_option
 def show_task(task: str, data: Path | None, as_json: bool) -> None:
@@ -71,7 +72,7 @@ def show_task(task: str, data: Path | None, as_json: bool) -> None:
 
 
 @command.command("pull")
-@click.argument("task")
+@click.argument("task", shell_complete=complete("task"))
 @json_option
 def pull_task(task: str, as_json: bool) -> None:
     """Bring TASK's data onto this machine, so that later runs need no network, and say what came.
@@ -90,7 +91,7 @@ def pull_task(task: str, as_json: bool) -> None:
 
 
 @command.command("sample")
-@click.argument("task")
+@click.argument("task", shell_complete=complete("task"))
 @click.option("-n", "--n", "count", type=click.IntRange(min=1), default=1, show_default=True, help="How many puzzles.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which ones: the same seed, the same puzzles.")
 @click.option("--split", default=None, help="Which split.  [default: the task's own]")

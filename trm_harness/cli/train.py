@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trm_harness.cli.options import data_option, echo_json, facts, json_option, table
+from trm_harness.cli.options import complete, data_option, echo_json, facts, json_option, table
 from trm_harness.errors import BadInput, CheckFailed
 
 if TYPE_CHECKING:
@@ -27,8 +27,20 @@ KEPT_ON_RESUME = {
 
 
 @click.command()
-@click.option("--task", "task_id", metavar="TASK", help="Task to train on (`trm-harness tasks list`).")
-@click.option("--model", "model_id", metavar="MODEL", help="Architecture to train (`trm-harness models list`).")
+@click.option(
+    "--task",
+    "task_id",
+    metavar="TASK",
+    shell_complete=complete("task"),
+    help="Task to train on (`trm-harness tasks list`).",
+)
+@click.option(
+    "--model",
+    "model_id",
+    metavar="MODEL",
+    shell_complete=complete("model"),
+    help="Architecture to train (`trm-harness models list`).",
+)
 @click.option(
     "--recipe", metavar="NAME", help="A TOML file, a card's name, or a tag: paper.  [default: the shipped one]"
 )
@@ -40,7 +52,13 @@ KEPT_ON_RESUME = {
 @click.option("--out", type=click.Path(path_type=Path), help="The run's new folder.  [default: runs/<time>-train-...]")
 @click.option("--resume", "resumed", metavar="RUN", help="Go on from the newest checkpoint of a run's folder.")
 @click.option("--dry-run", is_flag=True, help="Print steps, FLOPs, memory and time that it would take, and stop.")
-@click.option("--trainer", default="torch", show_default=True, help="torch, deepspeed, or a plugin's.")
+@click.option(
+    "--trainer",
+    default="torch",
+    show_default=True,
+    shell_complete=complete("trainer"),
+    help="torch, deepspeed, or a plugin's.",
+)
 @click.option("--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Processes (deepspeed).")
 @click.option("--launcher", type=click.Choice(["torchrun", "deepspeed"]), help="Who starts them.  [default: torchrun]")
 @click.option("--hostfile", type=click.Path(path_type=Path), help="Machines and slots, as DeepSpeed writes them.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from trm_harness.cli import zoo_make
-from trm_harness.cli.options import SuggestingGroup, echo_json, facts, json_option, table
+from trm_harness.cli.options import SuggestingGroup, complete, echo_json, facts, json_option, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def list_cards(pattern: str, task: str | None, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("card"))
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show one card in full."""
@@ -62,7 +62,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete("card"))
 def path(name: str) -> None:
     """Print the path of a card's weights, after checking their sha256."""
     from trm_harness.zoo import named, weights_path
@@ -71,7 +71,7 @@ def path(name: str) -> None:
 
 
 @command.command()
-@click.argument("name", metavar="NAME|OWNER/REPOSITORY")
+@click.argument("name", metavar="NAME|OWNER/REPOSITORY", shell_complete=complete("card"))
 @click.option("--revision", default="main", show_default=True, help="Commit, tag or branch of a repository.")
 @click.option("--trust-first", is_flag=True, help="Of a card without a sha256: record the one found, and use it.")
 def pull(name: str, revision: str, trust_first: bool) -> None:
