@@ -55,7 +55,8 @@ class LooseFile:
         if self.name in sys.modules or _elsewhere(find_spec(self.name), self.path):
             raise PluginError(f"the name {self.name!r} is that of another module: rename {self.path.name}")
         spec = spec_from_file_location(self.name, self.path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = sys.modules[self.name] = module_from_spec(spec)
         # Behind everything else: a file beside the plugin must not stand in for an installed package.
         if folder not in sys.path:

@@ -89,6 +89,9 @@ class TaskSubject:
     def _spread(self, split: str, count: int) -> list[Puzzle]:
         puzzles = self._split(split)
         size = len(puzzles)
+        if split != self.spec.default_split:
+            # Large puzzles are often generated on demand, a second or more for a few of them.
+            count = max(3, count * 100 // max(100, self.spec.seq_len))
         return [puzzles[place] for place in sorted({i * size // count for i in range(count)})] if size else []
 
 
@@ -138,7 +141,10 @@ class ModelSubject:
     def make(
         self, dtype: str = "float32", weights: Path | None = None, which: str = "target", spec: ModelSpec | None = None
     ) -> Any:
-        """A fresh model, small unless ``spec`` says otherwise. ``NotApplicable`` for a language model: it answers over a network."""
+        """A fresh model, small unless ``spec`` says otherwise.
+
+        ``NotApplicable`` for a language model: it answers over a network.
+        """
         if self.spec.family == "llm":
             raise NotApplicable("language models answer over a network, which the kit does not use")
         task = self.on

@@ -1,0 +1,13 @@
+"""The laws that every task keeps, one test each. A failure says what to change."""
+
+from __future__ import annotations
+
+
+from trm_harness.testing import parametrize_with_checks
+
+
+
+
+@parametrize_with_checks("futoshiki")
+def test_laws(check):
+    check()
