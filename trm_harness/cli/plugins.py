@@ -111,7 +111,8 @@ def new_plugin(kind: str, name: str, out: Path | None, author: str, licence: str
     from trm_harness.scaffold import write
 
     folder = write(kind, name, out, author, licence)
-    click.echo(f"wrote {folder}\nnext: cd {folder} && pip install -e '.[test]' && pytest && trm-harness {kind}s list")
+    shown = f"plugins show {name}" if kind == "trainer" else f"{kind}s list"
+    click.echo(f"wrote {folder}\nnext: cd {folder} && pip install -e '.[test]' && pytest && trm-harness {shown}")
 
 
 def survey() -> tuple[PluginHost, Provided]:

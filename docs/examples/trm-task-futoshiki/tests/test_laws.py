@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-
-from trm_harness.testing import parametrize_with_checks
-
-
+from trm_harness.testing import Check, parametrize_with_checks
 
 
 @parametrize_with_checks("futoshiki")
-def test_laws(check):
+def test_laws(check: Check) -> None:
     check()

@@ -1,8 +1,8 @@
 """The board and its rules.
 
 A question is a 7x7 grid: cells at even rows and columns (0 blank, 1-4 digits), signs between them, ``GAP`` elsewhere.
-An answer is the 4x4 Latin square. ``<`` and ``>`` stand between two cells of a row, ``^`` (the upper one is smaller) and
-``v`` between two of a column.
+An answer is the 4x4 Latin square. ``<`` and ``>`` stand between two cells of a row, ``^`` (the upper one is smaller)
+and ``v`` between two of a column.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
 from trm_harness.augment import dihedral, inverse_dihedral
 from trm_harness.types import Grid
-
 from trm_task_futoshiki import SIZE
 
 SIDE = 2 * SIZE - 1

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
 from trm_harness import BadInput, Puzzle
 from trm_harness.types import Grid
-
 from trm_task_futoshiki import SIZE
 from trm_task_futoshiki.board import CHARACTERS, GAP, SIDE, is_board, is_solution
 from trm_task_futoshiki.solve import solve

@@ -12,8 +12,8 @@ from itertools import permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
-from trm_harness.types import Grid
 
+from trm_harness.types import Grid
 from trm_task_futoshiki import SIZE
 from trm_task_futoshiki.board import canonical, empty, places
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from trm_harness.types import Grid
 
+from trm_harness.types import Grid
 from trm_task_futoshiki import SIZE
 from trm_task_futoshiki.board import GAP, places
 

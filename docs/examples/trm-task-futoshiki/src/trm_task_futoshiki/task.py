@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from trm_harness import BadInput, DataSource, Encoded, Puzzle, TaskSpec
 from trm_harness.contracts import TrainingRows
 from trm_harness.fingerprint import dataset_sha256
 from trm_harness.types import Grid, Tokens
-
 from trm_task_futoshiki import SIZE, files
 from trm_task_futoshiki.board import DOWN, GREATER, LESS, SIDE, SYMMETRIES, UP, canonical, is_solution
 from trm_task_futoshiki.generate import draw
