@@ -1,7 +1,7 @@
 """``plugins new``: a complete package for a task, a model or a trainer, from the files under ``templates/``.
 
 Every template is a real file whose name ends in ``.tmpl``; fields such as ``$name`` (:class:`string.Template`) are
-filled in its text and, as ``PACKAGE``, in its path. What comes out is tested by installing it and running its own tests.
+filled in its text and, as ``PACKAGE``, in its path. What comes out is tested by installing it and running its tests.
 """
 
 from __future__ import annotations
