@@ -75,7 +75,7 @@ def test_the_kit_checks_a_file_and_stamps_it_until_it_changes(file: Path, harnes
     done = harness(*option, "plugins", "check", "corner", **cache)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "ok       model corner  batch_size_changes_nothing" in done.stdout
-    kit = [row for row in json.loads(harness(*option, "plugins", "list", "--json", **cache).stdout)]
+    kit = json.loads(harness(*option, "plugins", "list", "--json", **cache).stdout)
     assert {row["name"]: row["kit_passed"] for row in kit}["my_model"] == ""
     harness(*option, "plugins", "check", "my_model", **cache)
 
