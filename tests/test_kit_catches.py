@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -175,12 +177,21 @@ def trainer_with(change: Callable[[Callable[..., Any]], Callable[..., Any]]) -> 
 
 
 def forgetful(train: Callable[..., Any]) -> Callable[..., Any]:
-    """Does not take up its checkpoint."""
+    """Goes on with other moments than it stopped with."""
+
+    def run(model: Any, source: Any, recipe: Any, out: Path, *, resume: bool = False, **rest: Any) -> Any:
+        recipe = replace(recipe, beta1=0.5) if resume else recipe
+        return train(model, source, recipe, out, resume=resume, **rest)
+
+    return run
+
+
+def restarting(train: Callable[..., Any]) -> Callable[..., Any]:
+    """Starts over where it should go on: the same weights in the end, at the whole price."""
 
     def run(model: Any, source: Any, recipe: Any, out: Path, *, resume: bool = False, **rest: Any) -> Any:
         if resume:
             (out / "metrics.jsonl").unlink()
-            recipe = replace(recipe, seed=recipe.seed + 1)
         return train(model, source, recipe, out, **rest)
 
     return run
@@ -196,17 +207,18 @@ def doubled(train: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-TRAINERS = {
-    "resume_equals_uninterrupted": forgetful,
-    "step_equals_the_reference_step": doubled,
-    "accumulation_equals_one_batch": doubled,
-}
+TRAINERS = [
+    ("resume_equals_uninterrupted", forgetful, "the weights end elsewhere"),
+    ("resume_equals_uninterrupted", restarting, "begins again from step 1"),
+    ("step_equals_the_reference_step", doubled, "differs from the reference's"),
+    ("accumulation_equals_one_batch", doubled, "micro-batches end in weights that differ"),
+]
 
 
-@pytest.mark.parametrize("name", TRAINERS)
-def test_a_faulty_trainer_is_caught(name: str) -> None:
-    with pytest.raises(LawBroken, match="Change: "):
-        law("trainer", name)(trainer_with(TRAINERS[name]))
+@pytest.mark.parametrize(("name", "fault", "message"), TRAINERS)
+def test_a_faulty_trainer_is_caught(name: str, fault: Callable[..., Any], message: str) -> None:
+    with pytest.raises(LawBroken, match=message):
+        law("trainer", name)(trainer_with(fault))
 
 
 HEAVY = """
@@ -245,3 +257,28 @@ def test_every_check_has_one_readable_id() -> None:
     mark = parametrize_with_checks("sudoku-4x4", slow=lambda check: check.law.name == "spec_is_complete")
     marked = {param.id for param in mark.args[1] if param.marks}
     assert marked == {"task-sudoku-4x4-spec_is_complete"}
+
+
+def test_pytest_runs_laws_without_a_test_file(site: Site, tmp_path: Path) -> None:
+    site.install("heavy", HEAVY)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    done = subprocess.run([*command, "--trm-laws", "heavy"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "importing the manifest third_party" in done.stdout
+    assert "Change: name the code by a target" in done.stdout
+    assert "plugin-heavy-manifest_says_its_api" in done.stdout
+    unknown = subprocess.run(
+        [*command, "--trm-laws", "haevy"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert unknown.returncode == 4
+    assert "did you mean 'heavy'" in unknown.stderr

@@ -74,6 +74,11 @@ def resume_equals_uninterrupted(subject: TrainerSubject) -> None:
             "keep moments, averages, carries and counters in the checkpoint; draw batches from (seed, step)",
         )
         demand(
+            not resumed.reported or resumed.reported[0] > 1,
+            "a resumed run begins again from step 1",
+            "go on from the newest checkpoint: a long run must not start over",
+        )
+        demand(
             [row["step"] for row in resumed.rows] == [row["step"] for row in whole.rows],
             f"the resumed run's metrics.jsonl has the steps {[row['step'] for row in resumed.rows]}",
             "drop the lines after the checkpoint when resuming: those steps are taken again",
@@ -126,13 +131,17 @@ def the_loss_falls(subject: TrainerSubject) -> None:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """What a run left behind: average and raw weights, metrics rows, the weights' metadata and what it returned."""
+    """What a run left behind: average and raw weights, metrics rows, the weights' metadata and what it returned.
+
+    ``reported`` are the steps that its last sitting told of.
+    """
 
     average: dict[str, Tensor]
     raw: dict[str, Tensor]
     rows: list[dict[str, Any]]
     metadata: dict[str, str]
     result: dict[str, Any]
+    reported: list[int]
 
 
 def _recipe(**changes: Any) -> Recipe:
@@ -167,10 +176,13 @@ def _run(subject: TrainerSubject, recipe: Recipe, stop_after: int = 0) -> Run:
         try:
             if stop_after:
                 _cut_down(subject, recipe, out, settings, stop_after)
-            result = subject.train(*subject.parts(recipe), recipe, out, resume=bool(stop_after), settings=settings)
+            seen: list[int] = []
+            choices = {"resume": bool(stop_after), "settings": settings}
+            choices["report"] = lambda row: seen.append(row.get("step", 0))
+            result = subject.train(*subject.parts(recipe), recipe, out, **choices)
         finally:
             torch.set_num_threads(threads)
-        return _gathered(out, result)
+        return _gathered(out, result, seen)
 
 
 def _cut_down(subject: TrainerSubject, recipe: Recipe, out: Path, settings: Any, stop_after: int) -> None:
@@ -189,7 +201,7 @@ def _stopper(step: int) -> Callable[[dict[str, Any]], None]:
     return report
 
 
-def _gathered(out: Path, result: dict[str, Any]) -> Run:
+def _gathered(out: Path, result: dict[str, Any], reported: list[int]) -> Run:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -200,7 +212,7 @@ def _gathered(out: Path, result: dict[str, Any]) -> Run:
         metadata = dict(file.metadata() or {})
     rows = [json.loads(line) for line in (out / names[2]).read_text().splitlines()]
     rows = [row for row in rows if "loss" in row]
-    return Run(load_file(out / names[0]), load_file(out / names[1]), rows, metadata, result)
+    return Run(load_file(out / names[0]), load_file(out / names[1]), rows, metadata, result, reported)
 
 
 def _gap(first: Run, second: Run) -> float:
