@@ -1,4 +1,4 @@
-"""The tutorial's package as a third party's: installed, tested by its own tests, trained and ranked outside the tree."""
+"""The tutorial's package as a third party's: installed, tested by its own tests, trained, ranked, outside the tree."""
 
 from __future__ import annotations
 

@@ -261,24 +261,17 @@ def test_every_check_has_one_readable_id() -> None:
 
 def test_pytest_runs_laws_without_a_test_file(site: Site, tmp_path: Path) -> None:
     site.install("heavy", HEAVY)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path),
-    ]
-    done = subprocess.run([*command, "--trm-laws", "heavy"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+
+    def laws_of(name: str) -> subprocess.CompletedProcess[str]:
+        args = [*command, "--trm-laws", name, str(tmp_path)]
+        return subprocess.run(args, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = laws_of("heavy")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "importing the manifest third_party" in done.stdout
     assert "Change: name the code by a target" in done.stdout
     assert "plugin-heavy-manifest_says_its_api" in done.stdout
-    unknown = subprocess.run(
-        [*command, "--trm-laws", "haevy"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    unknown = laws_of("haevy")
     assert unknown.returncode == 4
     assert "did you mean 'heavy'" in unknown.stderr
