@@ -85,7 +85,19 @@ PURE += ("vote",)
 TORCH = ("nn", "train", "testing", "cli", "environment", "convert", "adapt")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = (
-    *("__init__", "hookspecs", "specs", "errors", "loose", "plugins", "registry", "paths", "shipped", "stamps", "untrusted"),
+    *(
+        "__init__",
+        "hookspecs",
+        "specs",
+        "errors",
+        "loose",
+        "plugins",
+        "registry",
+        "paths",
+        "shipped",
+        "stamps",
+        "untrusted",
+    ),
     *("__main__", "cli"),
 )
 LIGHT_PACKAGES = {"click", "pluggy"}
