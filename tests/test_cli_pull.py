@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.hub_server import serving
 
@@ -61,6 +64,19 @@ def test_without_hub_and_cache_one_line_says_what_to_do(tmp_path: Path, harness:
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert "--data" in done.stderr
+
+
+@pytest.mark.parametrize("task", ["sudoku-extreme", "maze-hard"])
+def test_showing_a_task_downloads_nothing_and_says_how_it_is_pinned(
+    task: str, tmp_path: Path, harness: Callable
+) -> None:
+    with serving() as hub:
+        done = harness("tasks", "show", task, **hub.environment(tmp_path / "home"))
+        assert not hub.asked
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"trm-harness tasks pull {task}") == 3
+    assert len(re.findall(r"\b[0-9a-f]{40}\b", done.stdout)) == 1
+    assert len(set(re.findall(r"\b[0-9a-f]{64}\b", done.stdout))) >= 2
 
 
 def test_bundled_data_needs_no_hub(harness: Callable) -> None:

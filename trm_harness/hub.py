@@ -6,6 +6,7 @@ what they mean everywhere, and files that other tools have fetched already are f
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -50,7 +51,7 @@ class HubFile:
         """Have the client bring it into its cache. ``BadInput`` says why it could not."""
         from huggingface_hub import hf_hub_download
 
-        with self._explained():
+        with self._explained(), _no_warnings():
             found = hf_hub_download(
                 self.repo_id,
                 self.filename,
@@ -166,6 +167,18 @@ def upload(folder: Path, repo_id: str, private: bool = False, revision: str = "m
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"cannot push to {repo_id} at {endpoint()}: {reason}; log in with `hf auth login`") from error
     return done.oid
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """The client's word on every retry stays unsaid: if all fail, one line says so."""
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(level)
 
 
 def cache_folder() -> Path:

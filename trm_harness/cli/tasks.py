@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trm_harness.contracts import Task
     from trm_harness.registry import Registry
     from trm_harness.specs import TaskSpec
-    from trm_harness.types import Puzzle
+    from trm_harness.types import DataSource, Puzzle
 
 
 @click.group(cls=SuggestingGroup)
@@ -56,19 +56,20 @@ def list_tasks(as_json: bool) -> None:
 @data_option
 @json_option
 def show_task(task: str, data: Path | None, as_json: bool) -> None:
-    """Show TASK's facts and, for each split, where its puzzles come from."""
+    """Show TASK's facts and, for each split, where its puzzles come from. Downloads nothing."""
     from trm_harness.registry import default
 
     registry = default()
     spec = registry.tasks.spec(task)
     loaded = load_task(registry, task, data)
-    sources = {split: loaded.source(split) for split in spec.splits}
+    sources = {split: _source_at_hand(loaded, split, data) for split in spec.splits}
     if as_json:
         echo_json({**_described(registry, spec), "sources": sources})
         return
     click.echo(facts({**plain(spec), "plugin": registry.tasks.owner(task).label}))
     for split, source in sources.items():
-        click.echo(f"\nsplit {split}\n{facts(plain(source))}")
+        absent = f"not on this machine yet: trm-harness tasks pull {task} fetches it, --data DIR takes files by hand"
+        click.echo(f"\nsplit {split}\n{absent if source is None else facts(plain(source))}")
 
 
 @command.command("pull")
@@ -136,6 +137,20 @@ def checked_split(spec: TaskSpec, split: str | None) -> str:
     if split is None or split in spec.splits:
         return split or spec.default_split
     raise UnknownName(f"task {spec.id!r} has no split {split!r}: use {' or '.join(spec.splits)}")
+
+
+def _source_at_hand(task: Task, split: str, data: Path | None) -> DataSource | None:
+    """Where ``split`` is from; ``None`` for files of a hub that are not in its client's cache."""
+    from trm_harness.errors import BadInput
+    from trm_harness.hub import cache_only
+
+    try:
+        with cache_only():
+            return task.source(split)
+    except BadInput:
+        if data is not None or not hasattr(task, "pull"):
+            raise
+        return None
 
 
 def _described(registry: Registry, spec: TaskSpec) -> dict[str, Any]:
