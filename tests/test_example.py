@@ -41,6 +41,7 @@ def test_it_is_found_like_any_plugin(site: tuple[Path, dict[str, str]]) -> None:
     assert source["sha256"] in TUTORIAL
 
 
+@pytest.mark.slow
 def test_its_own_tests_pass_outside_the_tree(site: tuple[Path, dict[str, str]]) -> None:
     place, environment = site
     told = run_its_tests(EXAMPLE, place, environment)

@@ -191,10 +191,11 @@ def test_a_plugin_of_another_api_is_told_what_to_do(site: Site, harness: Harness
     ("typed", "found"),
     [
         ("trm-harness eval --task sudoku-4", {"sudoku-4x4"}),
-        ("trm-harness eval --model trm-nano", {"trm-nano", "trm-nano.sudoku-4x4"}),
+        ("trm-harness eval --model trm-nano.sudoku-4", {"trm-nano.sudoku-4x4"}),
         ("trm-harness train --trainer tor", {"torch"}),
         ("trm-harness tasks show maze-h", {"maze-hard"}),
-        ("trm-harness zoo show trm-nano.", {"trm-nano.sudoku-4x4"}),
+        ("trm-harness eval --model copy", {"copy-input"}),
+        ("trm-harness zoo show trm-nano.sudoku-4", {"trm-nano.sudoku-4x4"}),
         ("trm-harness plugins check sud", {"sudoku"}),
         ("trm-harness lea", {"leaderboard"}),
     ],
