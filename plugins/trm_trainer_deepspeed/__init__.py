@@ -7,6 +7,8 @@ from collections.abc import Callable
 from trm_harness.hookspecs import hookimpl
 from trm_harness.specs import TrainerSpec
 
+PLUGIN_API = 1
+
 
 @hookimpl
 def register_trainers(register: Callable[[TrainerSpec], None]) -> None:
