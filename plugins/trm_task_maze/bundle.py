@@ -44,7 +44,10 @@ def save(path: Path, questions: Iterable[Grid]) -> None:
 
 def load(path: Path, size: int) -> list[Grid]:
     """The questions of a bundle; ``BadInput`` if it is missing or damaged."""
-    arrays = read_arrays(path, {"walls": ("uint8", 2), "ends": ("uint16", 2)}, LARGEST)
+    try:
+        arrays = read_arrays(path, {"walls": ("uint8", 2), "ends": ("uint16", 2)}, LARGEST)
+    except BadInput as error:
+        raise BadInput(f"the bundled mazes are damaged ({error}): reinstall trm-harness") from None
     walls, ends = arrays["walls"], arrays["ends"]
     count, cells = len(walls), size * size
     if walls.shape != (count, -(-cells // 8)) or ends.shape != (count, 2) or (count and ends.max() >= cells):
