@@ -107,8 +107,8 @@ def test_two_processes_equal_one(stage: int, accumulate: int, model: str, optimi
     choices = {"model": model, "accumulate": accumulate, "optimizer": optimizer}
     losses, tensors = run(tmp_path / "two", 2, stage=stage, **choices)
     want, learner = plain(**choices)
-    assert losses == pytest.approx(want, abs=2e-6)
     # Muon orthogonalises in bfloat16, which turns a last bit into a third digit.
+    assert losses == pytest.approx(want, abs=3e-4 if optimizer == "muon" else 2e-6)
     close(tensors, learner, 2e-3 if optimizer == "muon" else 5e-6)
 
 
