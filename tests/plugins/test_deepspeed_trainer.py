@@ -192,7 +192,8 @@ def harness(folder: Path, *arguments: str, **environment: str) -> subprocess.Com
     )
 
 
-@pytest.mark.parametrize("launcher", ["torchrun", pytest.param("deepspeed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "deepspeed"])
 def test_launched_from_the_command_line(launcher: str, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     shared = (*TRAIN, "--recipe", "recipe.toml")
