@@ -92,6 +92,11 @@ class ExtremeSudoku(SudokuTask):
         if split == "test":
             boards = Table(self._file("test.csv").path).read()
             return Listed(split, boards, range(len(boards.ratings)))
+        if split == "validation" and not len(self._held_out):
+            rows = len(self._train)
+            raise BadInput(
+                f"{self._file('train.csv').path}: of {rows} puzzles a tenth are none to validate on: get it whole"
+            )
         return self._listed(split, self._drawn_for(split)[0])
 
     def _listed(self, split: str, places: NDArray[np.int64]) -> Listed:

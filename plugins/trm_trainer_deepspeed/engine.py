@@ -105,6 +105,12 @@ class DeepSpeedEngine:
         dist.all_gather(parts, value.contiguous())
         return torch.cat(parts)
 
+    def leave(self) -> None:
+        """Wait until every process is done, so that none goes while another still needs its word."""
+        if self.world > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
     def state(self) -> dict[str, Tensor]:
         """Moments of every parameter, whole; under ZeRO they are gathered from the processes."""
         if not self._zero:

@@ -38,4 +38,5 @@ def train(
     started(engine.rank)
     watch = Watch(report, say if engine.rank == 0 else lambda message: None)
     done = fit(learner, out, resume=resume, validate=validate, settings=settings, watch=watch)
+    engine.leave()
     return done | {"rank": engine.rank, "zero_stage": engine.stage}
