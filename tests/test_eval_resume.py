@@ -56,10 +56,10 @@ def start(folder: Path, *extra: str) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def kill_at(process: subprocess.Popen, journal: Path, size: int) -> None:
-    """SIGKILL as soon as the journal holds ``size`` bytes."""
+def kill_at(process: subprocess.Popen, journal: Path, size: int, sitting: int = 1) -> None:
+    """SIGKILL as soon as the journal holds ``size`` bytes and the record knows of sitting number ``sitting``."""
     until = time.monotonic() + 120
-    while not (journal.exists() and journal.stat().st_size >= size):
+    while not (journal.exists() and journal.stat().st_size >= size and len(read(journal.parent).sessions) >= sitting):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.001)
@@ -82,8 +82,8 @@ def test_killed_again_and_again_a_run_still_ends_the_same(tmp_path: Path, whole:
     print("killed at bytes", points)
     kill_at(start(folder), folder / "journal.jsonl", int(points[0]))
     assert read(folder).status == "started"
-    for point in points[1:]:
-        kill_at(start(folder, "--resume"), folder / "journal.jsonl", int(point))
+    for sitting, point in enumerate(points[1:], start=2):
+        kill_at(start(folder, "--resume"), folder / "journal.jsonl", int(point), sitting)
     assert read(folder).status == "started"
     last = start(folder, "--resume")
     out, errors = last.communicate(timeout=120)
