@@ -71,8 +71,8 @@ class TrainerSpec:
     checked and no step was taken. It returns steps, seconds and whatever else belongs in ``train.json`` (with
     ``rank`` where there are several processes).
 
-    ``launch`` names a second target, ``(job, out, command, settings, processes, options) -> exit code``, if the trainer
-    can start several processes of its own; ``options`` are the command line's launching options.
+    ``launch`` names a second target, ``(job, out, *, resume, settings, command, processes, launcher, hostfile) -> exit
+    code``, if the trainer can start several processes of its own; the last three are the command line's options.
     """
 
     id: str

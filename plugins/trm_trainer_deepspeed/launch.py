@@ -21,6 +21,7 @@ import psutil
 
 from trm_harness.environment import resolve_device
 from trm_harness.errors import BadInput, CheckFailed
+from trm_harness.train.learner import check_split
 from trm_harness.train.loop import Settings
 from trm_harness.train.session import Job
 
@@ -105,14 +106,9 @@ def node_rank(hosts: Sequence[tuple[str, int]]) -> int:
 
 
 def _check(job: Job, slots: Sequence[int]) -> None:
-    world, recipe = sum(slots), job.recipe
     if len(set(slots)) > 1:
         raise BadInput(f"the machines have {', '.join(map(str, slots))} slots: give each as many")
-    if recipe.batch_size % (world * recipe.accumulate):
-        raise BadInput(
-            f"recipe: batch_size {recipe.batch_size} does not divide by {world} processes x {recipe.accumulate} "
-            "micro-batches: change one of them"
-        )
+    check_split(job.recipe, sum(slots))
 
 
 def _torchrun(processes: int, hosts: Sequence[tuple[str, int]], place: int) -> list[str]:

@@ -48,7 +48,7 @@ class Learner:
         self.draws = Draws(source, recipe)
         self.step = 0
         self._touched: list[tuple[Tensor, Tensor]] = []
-        _check_split(recipe, self.engine.world)
+        check_split(recipe, self.engine.world)
 
     @property
     def own_rows(self) -> slice:
@@ -156,7 +156,7 @@ class Learner:
         }
 
 
-def _check_split(recipe: Recipe, world: int) -> None:
+def check_split(recipe: Recipe, world: int) -> None:
     """``BadInput`` unless the global batch divides evenly: unequal shares would change what a mean is."""
     parts = world * recipe.accumulate
     if recipe.batch_size % parts:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_harness.errors import BadInput
+from trm_harness.record import write_text
 
 METRICS = "metrics.jsonl"
 
@@ -20,9 +21,7 @@ def forget_lost_steps(log: Path, step: int) -> None:
         kept = [line for line in _whole_lines(log) if json.loads(line)["step"] <= step]
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise BadInput(f"{log}: is damaged ({error}): mend the line, or move the log away to resume") from None
-    temporary = log.with_name(f"{log.name}.tmp")
-    temporary.write_text("".join(kept), "utf-8")
-    temporary.replace(log)
+    write_text(log, "".join(kept))
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
