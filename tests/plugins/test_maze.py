@@ -172,7 +172,7 @@ def test_the_published_files_are_as_described() -> None:
         lengths = [fact["path_length"] for fact in facts]
         assert (min(lengths), max(lengths)) == (109, longest)
         assert np.mean([fact["wall_share"] for fact in facts]) == pytest.approx(walls, abs=5e-5)
-        assert subject.source(split).notes == f"{split}.csv, the published file"
+        assert re.fullmatch(rf"{split}\.csv, the published file, sha256 [0-9a-f]{{64}}", subject.source(split).notes)
     # No maze has one shortest path only, so "exact" asks for more than a solution.
     assert min(count_shortest(puzzle.input) for puzzle in subject.puzzles("test")[:200]) > 1
 
