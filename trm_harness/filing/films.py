@@ -12,10 +12,11 @@ from trm_harness.contracts import Task
 from trm_harness.evaluate import verdicts
 from trm_harness.evaluate.results import Verdict
 from trm_harness.journal import grid_text
+from trm_harness.leaderboard.archive import fitting
 
 MOST_FILMS = 12
 FILM_BYTES = {False: 5_000, True: 14_000}
-"""Of all films of a run, of one step and of several: what a page of the site can carry."""
+"""Of all films that are kept of a run, of one step and of several."""
 
 
 def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
@@ -26,7 +27,8 @@ def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
     wrong = [verdict for verdict in judged if not verdict.right_at[-1]]
     turns = [verdict for pair in zip(right, wrong, strict=False) for verdict in pair]
     rest = [*right[len(wrong) :], *wrong[len(right) :]]
-    yield from _fitting([_film(verdict) for verdict in [*turns, *rest][: 4 * MOST_FILMS]])
+    made = [_film(verdict) for verdict in [*turns, *rest][: 4 * MOST_FILMS]]
+    yield from fitting(made, FILM_BYTES[any(len(film["frames"]) > 1 for film in made)], MOST_FILMS)
 
 
 def strange(folder: Path, task: Task, stored: Sequence[Any]) -> list[str]:
@@ -38,16 +40,6 @@ def strange(folder: Path, task: Task, stored: Sequence[Any]) -> list[str]:
         if verdict.puzzle.id in told and not verdict.hidden
     }
     return [str(name) for name, film in told.items() if found.get(name) != film]
-
-
-def _fitting(made: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """As many films as a page can carry, in order; the first one whatever it takes."""
-    room, count = FILM_BYTES[any(len(film["frames"]) > 1 for film in made)], 0
-    for film in made:
-        size = len(json.dumps(film, separators=(",", ":")))
-        if count < MOST_FILMS and (size <= room or not count):
-            room, count = room - size, count + 1
-            yield film
 
 
 def _film(verdict: Verdict) -> dict[str, Any]:

@@ -183,6 +183,16 @@ def read_films(folder: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(data["films"])
 
 
+def fitting(films: Iterable[Mapping[str, Any]], room: float, count: int) -> Iterator[Mapping[str, Any]]:
+    """The films that fit into ``room`` bytes of JSON, at most ``count``, in order; the first one whatever it takes."""
+    shown = 0
+    for film in films:
+        size = len(json.dumps(film, separators=(",", ":")))
+        if shown < count and (size <= room or not shown):
+            room, shown = room - size, shown + 1
+            yield film
+
+
 def write_films(folder: Path, films: Iterable[Mapping[str, Any]]) -> None:
     """Write the films of a run."""
     lines = ",\n".join(json.dumps(film, separators=(",", ":"), allow_nan=False) for film in films)

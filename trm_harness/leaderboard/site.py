@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_harness.errors import BadInput
 from trm_harness.leaderboard import views
-from trm_harness.leaderboard.archive import SELF_REPORTED, Filed, read_manifest
+from trm_harness.leaderboard.archive import SELF_REPORTED, Filed, fitting, read_manifest
 from trm_harness.leaderboard.board import Board, build
 from trm_harness.leaderboard.rows import Row, filed_row
 from trm_harness.leaderboard.tables import flat, render
@@ -32,6 +32,12 @@ MARK = "board.json"
 ASSETS = ("assets/board.css", "assets/board.js", "vendor/plot.js", "vendor/LICENSES.txt")
 LARGEST = 2_000_000
 """Bytes of a whole site."""
+
+FILM_BYTES = 120_000
+"""Of the films on all pages together: the more records, the fewer of its films a page shows."""
+
+STEPPED_SHARE = 10
+"""Share of a run whose films have steps, where an answer at once has 1."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ class Site:
         }
         yield f"tasks/{task.id}.html", self._page("task.html", "../", **values)
         yield f"data/{task.id}.csv", render(board, "csv") + "\n"
-        told = [{k: v for k, v in flat(line, board.columns).items() if v not in (None, "")} for line in board.lines]
+        told = [_known(flat(line, board.columns)) for line in board.lines]
         yield f"data/{task.id}.json", _compact({"task": task.id, "metric": board.metric, "rows": told})
 
     def _model(self, name: str) -> str:
@@ -175,18 +181,23 @@ class Site:
 
     def _record(self, filed: Filed) -> str:
         root, record = "../" * 4, filed.record
-        films = views.script({"family": record.task.family, "films": filed.films})
+        shown = list(fitting(filed.films, self._film_room * _film_share(filed), len(filed.films)))
+        films = views.script({"family": record.task.family, "films": shown})
         values = {
             "filed": filed,
             "record": record,
             "row": filed_row(filed),
             "name": views.model_name(record),
-            "films": films if filed.films else "",
+            "films": films if shown else "",
             "charts": views.script(views.record_charts(filed)),
             "files": read_manifest(filed.folder),
             "scores": views.scores(record),
         }
         return self._page("record.html", root, **values)
+
+    @cached_property
+    def _film_room(self) -> float:
+        return FILM_BYTES / max(1, sum(map(_film_share, self.filed)))
 
     def _claims(self) -> list[tuple[str, Verdict]]:
         """Anchor and verdict; tested claims first: what can be said before what cannot."""
@@ -197,7 +208,7 @@ class Site:
     def _downloads(self) -> Iterator[tuple[str, str]]:
         told = [views.claim_facts(found) for found in self._verdicts]
         yield "data/claims.csv", views.csv_text(told)
-        yield "data/claims.json", _compact(told)
+        yield "data/claims.json", _compact([_known(claim) for claim in told])
         records = [views.record_facts(filed) for filed in self.filed]
         yield "data/records.csv", views.csv_text(records)
         yield "data/records.json", _compact(records)
@@ -228,8 +239,16 @@ def stale(out: Path, pages: Mapping[str, bytes]) -> list[str]:
     return sorted(name for name in there.keys() | pages.keys() if there.get(name) != pages.get(name))
 
 
+def _film_share(filed: Filed) -> int:
+    return STEPPED_SHARE if any(len(film["frames"]) > 1 for film in filed.films) else 1
+
+
 def _asset(name: str) -> bytes:
     return files("trm_harness.leaderboard").joinpath("web", *name.split("/")).read_bytes()
+
+
+def _known(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value not in (None, "")}
 
 
 def _compact(value: Any) -> str:
