@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "scoring": "types stats",
     "vote": "types",
     # What rests on disk.
+    "lock": "",
     "record": "types scoring",
     "journal": "types scoring record",
     "compare": "types stats scoring record",
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     "contamination": "types specs contracts fingerprint record",
     "environment": "record",
     # The rooms that do the work.
-    "evaluate": "callable types specs contracts augment journal vote scoring stats record environment",
+    "evaluate": "callable types specs contracts augment journal lock vote scoring stats record environment",
     "zoo": "types specs contracts hookspecs plugins registry paths record fingerprint hub",
     "launch": (
         "types specs contracts plugins registry record fingerprint hub contamination environment evaluate zoo adapt"
@@ -70,7 +71,8 @@ MAY_IMPORT = {
     "nn": "types specs contracts fingerprint environment",
     # Validation is the evaluator's own answering, so that `eval` finds the number that training reported.
     "train": (
-        "callable types specs contracts hookspecs plugins registry paths record fingerprint zoo nn environment evaluate"
+        "callable types specs contracts hookspecs plugins registry paths lock record fingerprint zoo nn environment "
+        "evaluate"
     ),
     "stamps": "types specs contracts hookspecs plugins registry paths",
     "testing": "types specs contracts fingerprint scoring hookspecs plugins registry stamps hub evaluate train",

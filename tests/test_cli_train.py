@@ -285,6 +285,25 @@ def test_resume_takes_its_choices_from_the_run(call: Call, tmp_path: Path) -> No
     assert "was made with batch_size 16, the recipe says 8" in changed.err
 
 
+def test_two_processes_cannot_train_into_one_folder(call: Call, tmp_path: Path) -> None:
+    recipe_file(tmp_path)
+    assert call(*PLAIN, "--recipe", str(tmp_path / "recipe.toml"), "--out", "run", "--seconds", "0").code == 0
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    hold = (
+        "import sys; from pathlib import Path; from trm_harness.lock import alone\n"
+        "with alone(Path('run')): print(1, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        said = call("train", "--resume", "run")
+        assert said.code == 2
+        assert "run is being written by another process: wait until it ends, or stop it" in said.err
+        other.communicate()
+    assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
+    assert call("train", "--resume", "run", "--seconds", "0").code == 0
+
+
 def test_training_can_begin_from_weights_and_says_what_those_saw(call: Call, tmp_path: Path) -> None:
     recipe_file(tmp_path)
     first = call(*PLAIN, "--recipe", str(tmp_path / "recipe.toml"), "--out", "first", "--steps", "3")

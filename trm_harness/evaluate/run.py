@@ -8,13 +8,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from trm_harness import environment
 from trm_harness.contracts import Metered, Model, Task
@@ -26,6 +23,7 @@ from trm_harness.evaluate.results import Assessment, Verdict, assess, by_puzzle,
 from trm_harness.evaluate.stored import StoredPlan
 from trm_harness.evaluate.workers import Answered, Batches, Tick, Workers, one_by_one
 from trm_harness.journal import Journal, recover, scan
+from trm_harness.lock import alone
 from trm_harness.record import (
     JOURNAL_FILE,
     ContaminationEntry,
@@ -113,7 +111,7 @@ def evaluate(
     stored = StoredPlan.make(task, model, plan, selection, memory, setting.device, setting.launch)
     record = _first_record(out.name, task, model, selection, stored, setting)
     _make_folder(out)
-    with _locked(out):
+    with alone(out):
         stored.save(out)
         (out / JOURNAL_FILE).touch()
         return _Run(out, stored, stored.work(task, selection), model, watchers, workers).go(record, done=0)
@@ -134,7 +132,7 @@ def resume(
     stored.check_model(model)
     if workers:
         workers.check(model)
-    with _locked(folder):
+    with alone(folder):
         done, dropped = recover(folder / JOURNAL_FILE)
         work = stored.work(task, selection)
         if done > work.total:
@@ -455,18 +453,6 @@ def _make_folder(out: Path) -> None:
             pass
     except OSError as error:
         raise BadInput(f"output folder {out} cannot be written: {error.strerror or error}") from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the run alone; ``BadInput`` if another process does. The lock dies with its process."""
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise BadInput(f"{folder} is being written by another process") from None
-    except PermissionError as error:
-        raise BadInput(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def _now() -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from trm_harness import environment
 from trm_harness.contracts import ModelRequest, Trainable, TrainingSource
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
+from trm_harness.lock import alone
 from trm_harness.paths import zoo
 from trm_harness.record import write_text
 from trm_harness.registry import default, import_target
@@ -149,6 +152,20 @@ def run(
     parts = build(job)
     if not resume:
         prepare(out)
+    with alone(out) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        return _carry_out(job, parts, trainer, out, resume, settings, watch, command)
+
+
+def _carry_out(
+    job: Job,
+    parts: Parts,
+    trainer: Callable[..., dict[str, Any]],
+    out: Path,
+    resume: bool,
+    settings: Settings,
+    watch: Watch,
+    command: str,
+) -> dict[str, Any]:
     kept = read_run(out) if resume else {}
     declared = _declared(job, parts, settings, command, kept)
 
