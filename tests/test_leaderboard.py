@@ -183,6 +183,14 @@ def test_trajectories_and_the_way_of_choosing_stand_beside_the_score() -> None:
     assert row.notes.endswith("one noisy trajectory 12.50")
 
 
+def test_a_row_says_that_the_model_adapted_to_each_task() -> None:
+    record = run()
+    assert "adapted" not in record_row(record).protocol
+    adapted = record.protocol.model_copy(update={"adapt": "puzzle-embedding", "adapt_steps": 60})
+    said = record_row(record.model_copy(update={"protocol": adapted})).protocol
+    assert said.endswith(", adapted to each task (puzzle-embedding, 60 steps)")
+
+
 def test_dollars_are_per_task_with_their_basis() -> None:
     row = record_row(run(cost=CostEntry(dollars=20.0, dollars_basis="machine time")))
     assert (row.results["public"].cost_usd, row.cost_basis) == (0.05, "machine time")

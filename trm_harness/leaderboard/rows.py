@@ -222,13 +222,15 @@ def _our_cost_basis(record: RunRecord) -> str:
 
 
 def _protocol(record: RunRecord) -> str:
-    """Answers, views, steps and number format of a run."""
+    """Answers, views, steps, number format and learning at test time of a run."""
     chosen, steps = record.protocol, record.protocol.steps
     views = f"{chosen.views} views vote" if chosen.views > 1 else "1 view"
     parts = [f"{chosen.attempts} attempts"] if chosen.attempts > 1 else []
     parts += [views, f"{steps} {chosen.halt} steps" if steps > 1 else "1 step"]
     # A number format is said of networks only.
-    return ", ".join([*parts, *([chosen.dtype] if record.model.network_parameters else [])])
+    parts += [chosen.dtype] if record.model.network_parameters else []
+    parts += [f"adapted to each task ({chosen.adapt}, {chosen.adapt_steps} steps)"] if chosen.adapt else []
+    return ", ".join(parts)
 
 
 def _single_pass(record: RunRecord) -> str:
