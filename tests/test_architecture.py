@@ -74,6 +74,7 @@ MAY_IMPORT = {
         "callable types specs contracts hookspecs plugins registry paths lock record fingerprint zoo nn environment "
         "evaluate"
     ),
+    "bench": "types contracts record environment registry api evaluate convert nn train",
     "stamps": "types specs contracts hookspecs plugins registry paths",
     "testing": "types specs contracts fingerprint scoring hookspecs plugins registry stamps hub evaluate train",
     "scaffold": "",
@@ -84,7 +85,7 @@ command line may import anything."""
 ANYTHING = ("cli", "__main__")
 PURE = ("types", "specs", "errors", "lazy", "show", "augment", "compare", "fingerprint", "solvers", "stats", "scoring")
 PURE += ("vote",)
-TORCH = ("nn", "train", "testing", "cli", "environment", "convert", "adapt")
+TORCH = ("bench", "nn", "train", "testing", "cli", "environment", "convert", "adapt")
 TABLES = ("leaderboard", "evaluate", "cli")
 LIGHT = (
     *(

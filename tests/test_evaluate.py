@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import platform
 import signal
@@ -206,6 +207,30 @@ def test_adaptive_halting_stops_at_the_first_positive_logit(finished: tuple[Path
     assert record.cost.flops_per_puzzle < finished[1].cost.flops_per_puzzle
     # A solved square stays solved here, so leaving early costs nothing at any depth.
     assert record.depth_curve == finished[1].depth_curve
+
+
+def test_a_higher_bar_stops_later_and_the_record_names_it(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    plan = replace(PLAN, halt="adaptive", halt_above=0.95)
+    record = evaluate(LatinTask(), Propagator(), plan, tmp_path / "run")
+    full = {(row.puzzle, row.view): row for row in journal.read(finished[0] / "journal.jsonl")}
+    bar = math.log(0.95 / 0.05)
+    for row in journal.read(tmp_path / "run" / "journal.jsonl"):
+        halts = full[row.puzzle, row.view].halts
+        assert row.steps == next((place for place, logit in enumerate(halts) if logit > bar), 3) + 1
+    assert (record.protocol.halt, record.protocol.halt_above) == ("adaptive", 0.95)
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"halt": "adaptive", "halt_above": 1.0}, "halt-above must lie between 0 and 1, not be 1"),
+        ({"halt_above": 0.9}, "halt-above says when a puzzle stops early: give halt adaptive with it"),
+    ],
+)
+def test_a_bar_that_means_nothing_is_refused(choices: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=said):
+        evaluate(LatinTask(), Propagator(), replace(PLAN, **choices), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_depth_curve_reaches_as_far_as_asked(tmp_path: Path) -> None:

@@ -135,7 +135,9 @@ class ProtocolEntry(_Entry):
     steps: Count
     """Supervision steps at most."""
     halt: Literal["full", "adaptive"]
-    """full: every step is run; adaptive: a puzzle leaves when its halting logit is positive."""
+    """full: every step is run; adaptive: a puzzle leaves when its halting score is above ``halt_above``."""
+    halt_above: Share = 0.5
+    """Halting score (sigmoid of the logit) above which adaptive halting stops."""
     restarts: Count = 1
     """Answers (trajectories) per view, each from its own seed."""
     noise: Amount = 0.0
@@ -418,7 +420,7 @@ class ThresholdEntry(_Entry):
     """What a run of full depth would be, had each puzzle stopped at the first halting score above a threshold."""
 
     threshold: Share
-    """Halting score (sigmoid of the logit) above which a puzzle stops; 0.5 is what adaptive halting does."""
+    """Halting score (sigmoid of the logit) above which a puzzle stops; 0.5 is what training does."""
     n: Count
     """Puzzles counted: those whose answer is known."""
     mean_steps: Amount

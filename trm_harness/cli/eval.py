@@ -61,6 +61,13 @@ DEBUG = "TRM_HARNESS_DEBUG"
 @click.option(
     "--halt", type=click.Choice(["full", "adaptive"]), default="full", show_default=True, help="When a puzzle stops."
 )
+@click.option(
+    "--halt-above",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Halting score that stops a puzzle (--halt adaptive); choose it on validation.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of views, noise and untrained weights.")
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file instead of the zoo's weights.")
 @click.option("--untrained", is_flag=True, help="Random weights: shows that everything runs, scores mean nothing.")

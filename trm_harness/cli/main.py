@@ -24,6 +24,7 @@ VERBS = {
     "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, pull, verify, path."),
     "runs": ("trm_harness.cli.runs:command", "Runs and their records: list, show, score, diff, watch, plot, path."),
     "leaderboard": ("trm_harness.cli.leaderboard:command", "Our records beside the scores others published."),
+    "bench": ("trm_harness.cli.bench:command", "Speed on this machine: eval, train, data, cli."),
     "plugins": ("trm_harness.cli.plugins:command", "Plugins and their health: list, show, check, new."),
     "doctor": ("trm_harness.cli.doctor:command", "Check this installation."),
 }

@@ -181,7 +181,7 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
         "protocol",
         (
             f"{views(run)} view{'s' * (views(run) > 1)}{_trajectories(protocol)}, {protocol['attempts']} attempts, "
-            f"{protocol['steps']} steps ({protocol['halt']}), {protocol['dtype']} on {protocol['device']}, "
+            f"{protocol['steps']} steps ({_halting(protocol)}), {protocol['dtype']} on {protocol['device']}, "
             f"seed {protocol['seed']}"
         ),
     )
@@ -207,6 +207,10 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
         yield "used", ", ".join([*counts, *price])
     for note in run["notes"]:
         yield "note", note
+
+
+def _halting(protocol: Mapping[str, Any]) -> str:
+    return "full" if protocol["halt"] == "full" else f"adaptive, above {protocol.get('halt_above', 0.5):g}"
 
 
 def _trajectories(protocol: Mapping[str, Any]) -> str:

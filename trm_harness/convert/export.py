@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,13 +59,9 @@ def export_reference(card: Card, out: Path) -> list[Path]:
 
     architecture = architecture_of(default().models.spec(card.architecture))
     network, names, encoding = load_weights(weights_path(card), architecture)
-    names, table = _table(network, names)
-    file = _file(architecture, network)
-    tensors = {key: value for key, value in network.state_dict().items() if key != "table.weight"}
-    state = to_reference(architecture, {**tensors, "table.weight": table})
-    arch = settings_to_reference(architecture, network.config.as_dict())
-    arch |= {"name": CLASSES[file], "puzzle_emb_ndim": table.shape[1], "puzzle_emb_len": network.config.prefix}
-    arch |= {"forward_dtype": "bfloat16", "halt_exploration_prob": 0.1, "no_ACT_continue": True}
+    _, arch, state = reference_form(architecture, network, names)
+    names = _table(network, names)[0]
+    arch |= {"forward_dtype": "bfloat16"}
     arch |= {"loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"}}
     _make(out)
     config = {"arch": arch, "ema": True, "seed": card.training.seed or 0}
@@ -77,6 +74,22 @@ def export_reference(card: Card, out: Path) -> list[Path]:
             out / "NOTES.txt", "These weights were trained on cropped canvases; the reference lays 30x30 ones.\n"
         )
     return paths
+
+
+def reference_form(
+    architecture: Architecture, network: Network, names: Sequence[str]
+) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
+    """Architecture file of the reference, ``arch`` table of its configuration, and weights under its names.
+
+    ``BadInput`` for a network that the reference cannot express.
+    """
+    table = _table(network, names)[1]
+    file = _file(architecture, network)
+    tensors = {key: value for key, value in network.state_dict().items() if key != "table.weight"}
+    state = to_reference(architecture, {**tensors, "table.weight": table})
+    arch = settings_to_reference(architecture, network.config.as_dict())
+    arch |= {"name": CLASSES[file], "puzzle_emb_ndim": table.shape[1], "puzzle_emb_len": network.config.prefix}
+    return file, arch | {"halt_exploration_prob": 0.1, "no_ACT_continue": True}, state
 
 
 def _table(network: Network, names: Sequence[str]) -> tuple[list[str], Tensor]:

@@ -34,7 +34,8 @@ class InferencePlan:
 
     ``limit`` counts groups (ARC tasks), ``puzzles`` holds group or puzzle ids, ``augment`` is the number of views per
     puzzle with the identity among them (1: a single pass). ``attempts`` and ``steps`` default to the task's and the
-    model's own, ``batch_size`` to what memory and cost allow.
+    model's own, ``batch_size`` to what memory and cost allow. With ``halt`` adaptive a puzzle stops at the first step
+    whose halting score (sigmoid of the logit) is above ``halt_above``: 0.5 is what training does.
 
     Every view is answered ``restarts`` times; with ``noise`` above 0 each of these trajectories has its own Gaussian
     noise of that standard deviation added to the latent before every supervision step, the first one too. ``select``
@@ -50,6 +51,7 @@ class InferencePlan:
     attempts: int | None = None
     steps: int | None = None
     halt: str = "full"
+    halt_above: float = 0.5
     restarts: int = 1
     noise: float = 0.0
     select: str = "mode"
@@ -66,6 +68,10 @@ class InferencePlan:
                 raise BadInput(f"{name.replace('_', '-')} must be at least 1, not {value}")
         if self.halt not in HALTS:
             raise BadInput(f"halt '{self.halt}' does not exist: use {' or '.join(HALTS)}")
+        if not 0 < self.halt_above < 1:
+            raise BadInput(f"halt-above must lie between 0 and 1, not be {self.halt_above:g}")
+        if self.halt == "full" and self.halt_above != 0.5:
+            raise BadInput("halt-above says when a puzzle stops early: give halt adaptive with it")
         if self.select not in SELECTS:
             raise BadInput(f"select '{self.select}' does not exist: use {' or '.join(SELECTS)}")
         if not 0 <= self.noise < math.inf:

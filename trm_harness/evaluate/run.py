@@ -252,7 +252,7 @@ class _Run:
     def _answers(self, batches: Batches) -> Answered:
         """Batches with their rows, in order, with progress step by step."""
         plan = self.stored.plan
-        ask = (self.stored.steps, plan.halt, plan.noise)
+        ask = (self.stored.steps, plan.halt, plan.noise, plan.halt_above)
         if self.workers:
             return self.workers.answers(batches, ask, self._ticks)
         return one_by_one(self.work.task, self.model, batches, ask, self._ticks)
@@ -430,6 +430,7 @@ def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> Protoco
         views=stored.views if isinstance(stored.views, int) else max(stored.views),
         steps=stored.steps,
         halt=plan.halt,
+        halt_above=plan.halt_above,
         restarts=plan.restarts,
         noise=plan.noise,
         select=plan.select,

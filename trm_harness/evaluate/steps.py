@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -43,16 +44,17 @@ def predict(
     halt: str,
     tick: Callable[[float], None],
     noise: float = 0.0,
+    above: float = 0.5,
 ) -> list[Row]:
     """The rows of a batch, in its order, after at most ``steps`` supervision steps.
 
-    ``halt="adaptive"`` takes a puzzle out of the batch at its first positive halting logit, which never touches the
-    answer it has. ``tick`` is told each finished step's share of the batch. ``noise`` above 0 needs a
-    :class:`~trm_harness.contracts.Perturbable` model. ``PluginError`` if the model's output has not the shape of the
-    batch.
+    ``halt="adaptive"`` takes a puzzle out of the batch at its first halting score (sigmoid of the logit) above
+    ``above``, which never touches the answer it has. ``tick`` is told each finished step's share of the batch.
+    ``noise`` above 0 needs a :class:`~trm_harness.contracts.Perturbable` model. ``PluginError`` if the model's output
+    has not the shape of the batch.
     """
     traces = [_Trace(one) for one in asked]
-    state, live = model.begin(to_batch(asked)), traces
+    state, live, bar = model.begin(to_batch(asked)), traces, math.log(above / (1 - above))
     for step in range(1, steps + 1):
         if noise:
             state = model.perturb(state, noise, _seeds(live), step)
@@ -61,7 +63,7 @@ def predict(
         _keep(live, prediction)
         tick(1 / steps)
         if halt == "adaptive" and step < steps:
-            going = [place for place, logit in enumerate(prediction.halt) if not logit > 0]
+            going = [place for place, logit in enumerate(prediction.halt) if not logit > bar]
             if len(going) < len(live):
                 live = [live[place] for place in going]
                 state = model.select(state, going) if going else None

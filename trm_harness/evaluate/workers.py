@@ -22,6 +22,8 @@ from trm_harness.evaluate.plan import Asked
 from trm_harness.evaluate.steps import predict
 from trm_harness.journal import Row
 
+Ask = tuple[int, str, float, float]
+"""Steps, halting, noise, and the halting score above which adaptive halting stops."""
 Batches = Iterable[tuple[int, list[Asked]]]
 Answered = Iterator[tuple[int, list[Asked], list[Row]]]
 Tick = Callable[[float], None]
@@ -44,7 +46,7 @@ class Workers:
         if isinstance(model, Metered):
             raise BadInput(f"model {model.spec.id} keeps one account of what it uses: leave --processes out")
 
-    def answers(self, batches: Batches, ask: tuple[int, str, float], ticks: Ticks) -> Answered:
+    def answers(self, batches: Batches, ask: Ask, ticks: Ticks) -> Answered:
         """As :func:`one_by_one`, several batches at once. ``CheckFailed`` if a process dies."""
         context = get_context("spawn")
         places = context.SimpleQueue()
@@ -67,13 +69,13 @@ class Workers:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def one_by_one(task: Task, model: Model, batches: Batches, ask: tuple[int, str, float], ticks: Ticks) -> Answered:
-    """Each batch with the items before it and its rows. ``ask`` are steps, halting and noise; ``ticks`` make who is
+def one_by_one(task: Task, model: Model, batches: Batches, ask: Ask, ticks: Ticks) -> Answered:
+    """Each batch with the items before it and its rows. ``ticks`` make who is
     told of progress inside a batch.
     """
-    steps, halt, noise = ask
+    steps, halt, noise, above = ask
     for before, batch in batches:
-        yield before, batch, predict(task, model, batch, steps, halt, ticks(before, len(batch)), noise)
+        yield before, batch, predict(task, model, batch, steps, halt, ticks(before, len(batch)), noise, above)
 
 
 def _next(waiting: deque[Any], ticks: Ticks) -> tuple[int, list[Asked], list[Row]]:
@@ -104,8 +106,8 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _answer(batch: list[Asked], ask: tuple[int, str, float]) -> list[Row]:
-    steps, halt, noise = ask
+def _answer(batch: list[Asked], ask: Ask) -> list[Row]:
+    steps, halt, noise, above = ask
     task, model = made = _own["made"]()
     _own["made"] = lambda: made
-    return predict(task, model, batch, steps, halt, lambda share: None, noise)
+    return predict(task, model, batch, steps, halt, lambda share: None, noise, above)

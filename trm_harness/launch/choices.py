@@ -20,7 +20,8 @@ from trm_harness.zoo import Card, cards, find, safetensors_metadata
 
 RUNS = Path("runs")
 TORCHLESS = ("solver", "trivial", "llm")
-OF_THE_PLAN = ("limit", "seed", "augment", "attempts", "steps", "halt", "restarts", "noise", "select", "batch_size")
+OF_THE_PLAN = ("limit", "seed", "augment", "attempts", "steps", "halt", "halt_above")
+OF_THE_PLAN += ("restarts", "noise", "select", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Choices:
     attempts: int | None = None
     steps: int | None = None
     halt: str = "full"
+    halt_above: float = 0.5
     seed: int = 0
     weights: Path | None = None
     untrained: bool = False

@@ -226,7 +226,8 @@ def _protocol(record: RunRecord) -> str:
     chosen, steps = record.protocol, record.protocol.steps
     views = f"{chosen.views} views vote" if chosen.views > 1 else "1 view"
     parts = [f"{chosen.attempts} attempts"] if chosen.attempts > 1 else []
-    parts += [views, f"{steps} {chosen.halt} steps" if steps > 1 else "1 step"]
+    halted = f" (halting above {chosen.halt_above:g})" if chosen.halt == "adaptive" else ""
+    parts += [views, f"{steps} {chosen.halt} steps{halted}" if steps > 1 else "1 step"]
     # A number format is said of networks only.
     parts += [chosen.dtype] if record.model.network_parameters else []
     parts += [f"adapted to each task ({chosen.adapt}, {chosen.adapt_steps} steps)"] if chosen.adapt else []

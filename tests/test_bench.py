@@ -1,0 +1,189 @@
+"""The bench: turns, ratios, what its verbs print and write, and a checkout of the reference beside us.
+
+The published repository does not come with this one. ``CHECKOUT`` is a stand-in written for these tests: it has the
+interface and
+the tensor names, and its network is ours, called through them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.test_cli_eval import Call, call
+from trm_harness.bench import clock, machine, starting
+from trm_harness.bench.clock import Timing
+
+__all__ = ["call"]
+
+EVAL = (
+    "bench",
+    "eval",
+    "--task",
+    "sudoku-4x4",
+    "--model",
+    "trm-nano.sudoku-4x4",
+    "--batch-size",
+    "8",
+    "--repeats",
+    "2",
+)
+
+CHECKOUT = """
+from dataclasses import dataclass
+import torch
+from models.shared import OFFSET
+from trm_harness.nn.reference import from_reference
+from trm_harness.nn.supervision import Rows
+from trm_harness.registry import default, import_target
+
+
+@dataclass
+class Carry:
+    state: tuple
+    steps: int
+    halted: torch.Tensor
+
+
+class TinyRecursiveReasoningModel_ACTV1(torch.nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def load_state_dict(self, state):
+        if EXTRA:
+            raise RuntimeError("Unexpected key(s) in state_dict: inner.extra")
+        from trm_harness.convert.importer import architecture_of
+        spec = default().models.spec("trm-nano")
+        architecture = architecture_of(spec)
+        sizes = {"vocab_size": self.config["vocab_size"], "seq_len": self.config["seq_len"]}
+        config = architecture.config.from_mapping({**CONFIG, **sizes})
+        self.network = architecture.network(config, torch.float32)
+        ours = from_reference(architecture, state)
+        ours.pop("table.weight", None)
+        self.network.load_state_dict(ours)
+
+    def initial_carry(self, batch):
+        count, length = batch["inputs"].shape
+        return Carry(self.network.initial_state(count, length), 0, torch.ones(count, dtype=torch.bool))
+
+    def forward(self, carry, batch):
+        tokens = batch["inputs"].long()
+        places = torch.arange(tokens.shape[1]).expand(tokens.shape)
+        rows = Rows(tokens, tokens, places, tokens[:, :0])
+        out = self.network(carry.state, rows, None)
+        steps = carry.steps + 1
+        done = torch.full((len(tokens),), steps >= self.config["halt_max_steps"])
+        return Carry(out.state, steps, done), {"logits": out.logits + OFFSET}
+"""
+
+
+def checkout(folder: Path, offset: float = 0.0, extra: bool = False) -> Path:
+    from trm_harness.api import load_model
+
+    config = load_model("trm-nano.sudoku-4x4").model.network.config.as_dict()
+    place = folder / "models" / "recursive_reasoning"
+    place.mkdir(parents=True)
+    (folder / "models" / "shared.py").write_text(f"OFFSET = {offset}\n")
+    (place / "trm.py").write_text(f"CONFIG = {config!r}\nEXTRA = {extra}\n{CHECKOUT}")
+    return folder
+
+
+def test_the_turns_alternate_and_the_first_round_is_not_counted() -> None:
+    seen: list[str] = []
+    timings = clock.by_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2)
+    assert seen == ["a", "b"] * 3
+    assert [len(timing.seconds) for timing in timings.values()] == [2, 2]
+
+
+def test_a_ratio_compares_turn_by_turn() -> None:
+    # A machine that gets ten times slower half way changes nothing.
+    assert clock.ratio(Timing((1.0, 10.0, 10.0)), Timing((2.0, 20.0, 20.0))) == 2.0
+    assert Timing((3.0, 1.0, 2.0)).as_dict()["median_s"] == 2.0
+
+
+def test_the_peak_is_some_billions_a_second() -> None:
+    assert 1e8 < machine.matmul_peak("cpu", torch.float32, 2) < 1e14
+
+
+def test_eval_tells_speeds_beside_full_depth_and_writes_them(call: Call, tmp_path: Path) -> None:
+    said = call(*EVAL, "--out", "found.json", "--compile")
+    assert said.code == 0, said.err
+    assert "batch of 8 puzzles of 16 cells, 8 steps" in said.out
+    found = json.loads(Path("found.json").read_text())
+    assert list(found["rows"]) == ["full", "adaptive", "compiled"]
+    assert found["rows"]["full"]["speed"] == 1.0
+    assert len(found["rows"]["adaptive"]["seconds"]) == 2
+    assert 0 < found["rows"]["full"]["mfu"] < 1.5
+    assert found["machine"]["environment"]["packages"]["torch"]
+
+
+def test_beside_a_checkout_answers_are_compared_and_its_modules_leave(call: Call, tmp_path: Path) -> None:
+    before = set(sys.modules)
+    said = call(*EVAL, "--against", str(checkout(tmp_path / "theirs")), "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["measured_beside"] == "reference"
+    assert found["rows"]["reference"]["speed"] == 1.0
+    assert (found["agreement"]["equal_answers"], found["agreement"]["of"]) == (8, 8)
+    assert found["agreement"]["largest_logit_difference"] == 0
+    assert not [name for name in set(sys.modules) - before if name.split(".")[0] == "models"]
+    assert str(tmp_path / "theirs") not in sys.path
+
+
+def test_a_checkout_that_computes_something_else_is_seen(call: Call, tmp_path: Path) -> None:
+    said = call(*EVAL, "--against", str(checkout(tmp_path / "theirs", offset=0.5)), "--json")
+    assert json.loads(said.out)["agreement"]["largest_logit_difference"] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_what_is_no_checkout_is_one_line(call: Call, tmp_path: Path) -> None:
+    said = call(*EVAL, "--against", str(tmp_path))
+    assert said.code == 2
+    assert "holds no models/recursive_reasoning/trm.py: give a checkout of the reference" in said.err
+    said = call(*EVAL, "--against", str(checkout(tmp_path / "extra", extra=True)))
+    assert said.code == 2
+    assert "does not take the weights: Unexpected key" in said.err
+    broken = checkout(tmp_path / "broken")
+    (broken / "models" / "shared.py").write_text("import no_such_package\n")
+    said = call(*EVAL, "--against", str(broken))
+    assert said.code == 2
+    assert "cannot be imported (No module named 'no_such_package'): install what it needs" in said.err
+
+
+def test_a_model_that_is_no_network_is_refused(call: Call) -> None:
+    said = call("bench", "eval", "--task", "sudoku-4x4", "--model", "oracle-sudoku")
+    assert said.code == 2
+    assert "is no torch network" in said.err
+
+
+def test_train_tells_steps_and_what_a_batch_takes(call: Call) -> None:
+    small = ("--set", "batch_size=8", "--set", "compile=false", "--no-compile", "--repeats", "2")
+    said = call("bench", "train", "--task", "sudoku-4x4", "--model", "trm-nano", *small, "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["batch"] == 8
+    assert list(found["rows"]) == ["step"]
+    assert 0 < found["input"]["stall_share"] < 1
+
+
+def test_data_tells_rates_and_memory(call: Call) -> None:
+    said = call("bench", "data", "--task", "sudoku-4x4", "--repeats", "2", "--batch-size", "16", "--json")
+    found = json.loads(said.out)
+    assert found["examples_per_s"] > 0
+    memory = found["memory_bytes"]
+    assert memory["before"] <= memory["with_the_task"] <= memory["at_the_end"]
+    assert call("bench", "data", "--task", "nothing").code == 2
+
+
+def test_cli_counts_what_is_imported(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+    assert starting.imports(("--help",)) == []
+    assert "numpy" in starting.imports(("tasks", "sample", "sudoku-4x4"))
+    monkeypatch.setattr(starting, "COMMANDS", (("--version",),))
+    said = call("bench", "cli", "--repeats", "1")
+    assert said.code == 0, said.err
+    assert "--version" in said.out
+    assert "target: 0.25 s" in said.out

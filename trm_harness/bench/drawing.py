@@ -1,0 +1,45 @@
+"""Training examples drawn a second - generated, shuffled, turned - and the memory that takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trm_harness import environment
+from trm_harness.bench.clock import by_turns
+from trm_harness.errors import BadInput
+from trm_harness.registry import default
+
+
+def bench(task: str, data: Path | None, batch: int, repeats: int) -> dict[str, Any]:
+    """Examples a second of every bucket, and this process's memory before and after, JSON-ready.
+
+    ``BadInput`` for a task that offers no training examples.
+    """
+    before = environment.peak_memory("cpu")
+    registry = default()
+    made = registry.tasks.resolve(task)(registry.tasks.spec(task), data)
+    if not hasattr(made, "training_source"):
+        raise BadInput(f"task {task} offers no training examples: choose another task")
+    source = made.training_source(0, {}, {})
+    loaded = environment.peak_memory("cpu")
+    count = iter(range(1, 1_000_000_000))
+    work = {name: lambda name=name: source.draw(name, next(count), batch) for name in source.buckets}
+    timings = by_turns(work, repeats)
+    mean = sum(share * timings[name].median for name, share in source.buckets.items()) / sum(source.buckets.values())
+    return {
+        "bench": "data",
+        "task": task,
+        "batch": batch,
+        "rows": {
+            name: timing.as_dict() | {"examples_per_s": batch / timing.median} for name, timing in timings.items()
+        },
+        "examples_per_s": batch / mean,
+        "memory_bytes": {
+            "before": before,
+            "with_the_task": loaded,
+            "at_the_end": environment.peak_memory("cpu"),
+            "added": environment.peak_memory("cpu") - before,
+        },
+        "machine": {"device": "cpu", "device_name": environment.device_name("cpu")},
+    }

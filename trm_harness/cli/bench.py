@@ -1,0 +1,204 @@
+"""``trm-harness bench``: how fast things are on this machine, as ratios within one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trm_harness.cli.options import complete, data_option, echo_json, json_option, table
+
+_MB = 1e6
+
+task_option: Callable[[Any], Any] = click.option(
+    "--task", "task_id", required=True, metavar="TASK", shell_complete=complete("task"), help="Task to measure on."
+)
+model_option: Callable[[Any], Any] = click.option(
+    "--model", "model_id", required=True, metavar="MODEL", shell_complete=complete("model"), help="A card or model."
+)
+repeats_option: Callable[[Any], Any] = click.option(
+    "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Turns; the median counts."
+)
+out_option: Callable[[Any], Any] = click.option(
+    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write everything measured to FILE as JSON."
+)
+threads_option: Callable[[Any], Any] = click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+device_option: Callable[[Any], Any] = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
+)
+
+
+@click.group()
+def command() -> None:
+    """Measure speed: eval, train, data, cli.
+
+    What is compared runs by turns in one process, so that a busy machine slows both; the median of the turns counts.
+    """
+
+
+@command.command("eval")
+@task_option
+@model_option
+@click.option("--split", help="Which puzzles.  [default: the task's own]")
+@click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Puzzles at once.")
+@click.option("--steps", type=click.IntRange(min=1), help="Supervision steps.  [default: the model's own]")
+@click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file instead of the zoo's weights.")
+@click.option("--untrained", is_flag=True, help="Random weights: speed alone.")
+@click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile at full depth too.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A checkout of the reference repository, run beside ours on the same weights and batch. Its code is executed.",
+)
+@device_option
+@threads_option
+@repeats_option
+@data_option
+@out_option
+@json_option
+def eval_command(**choices: Any) -> None:
+    """Puzzles answered a second: full depth, adaptive halting, compiled, and the reference."""
+    from trm_harness.api import load_model
+    from trm_harness.bench.answering import Question, bench
+    from trm_harness.registry import default
+
+    _use_threads(choices["threads"])
+    spec = default().tasks.spec(choices["task_id"])
+    named = ("device", "dtype", "weights", "untrained", "data")
+    loaded = load_model(choices["model_id"], choices["task_id"], **{name: choices[name] for name in named})
+    split = choices["split"] or spec.default_split
+    question = Question(
+        split,
+        choices["batch_size"],
+        choices["repeats"],
+        choices["steps"] or 0,
+        choices["compiled"],
+        choices["against"],
+    )
+    found = bench(loaded, question)
+    _tell(found, choices, _eval_lines(found))
+
+
+@command.command("train")
+@task_option
+@model_option
+@click.option("--recipe", metavar="NAME", help="A TOML file, a card's name, or a tag: paper.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
+@click.option("--no-compile", is_flag=True, help="Measure without torch.compile only.")
+@device_option
+@threads_option
+@repeats_option
+@data_option
+@out_option
+@json_option
+def train_command(**choices: Any) -> None:
+    """Training steps a second, compiled and not, and the time that a batch takes to draw."""
+    from trm_harness.bench.learning import bench
+    from trm_harness.train.recipe import with_settings
+    from trm_harness.train.session import Job, find_recipe
+
+    recipe = find_recipe(choices["recipe"], choices["model_id"], choices["task_id"])[1]
+    job = Job(
+        choices["task_id"],
+        choices["model_id"],
+        with_settings(recipe, choices["settings"]),
+        data=str(choices["data"] or ""),
+        device=choices["device"],
+        threads=choices["threads"] or 0,
+    )
+    found = bench(job, choices["repeats"], not choices["no_compile"])
+    lines = _rows(found, f"batch of {found['batch']}")
+    waits = f"a batch is drawn in {1e3 * found['input']['median_s']:.1f} ms: the fastest step would wait for it"
+    _tell(found, choices, [*lines, f"{waits} {100 * found['input']['stall_share']:.1f} % of its time without workers"])
+
+
+@command.command("data")
+@task_option
+@click.option("--batch-size", type=click.IntRange(min=1), default=128, show_default=True, help="Examples at once.")
+@repeats_option
+@data_option
+@out_option
+@json_option
+def data_command(**choices: Any) -> None:
+    """Training examples drawn a second, and the memory that takes."""
+    from trm_harness.bench.drawing import bench
+
+    found = bench(choices["task_id"], choices["data"], choices["batch_size"], choices["repeats"])
+    rows = [[name, f"{row['examples_per_s']:,.0f}"] for name, row in found["rows"].items()]
+    memory = found["memory_bytes"]
+    told = f"memory: {memory['added'] / _MB:,.0f} MB added, of {memory['at_the_end'] / _MB:,.0f} MB in all"
+    total = f"all buckets by their shares: {found['examples_per_s']:,.0f} examples/s"
+    _tell(found, choices, [table(rows, ("bucket", "examples/s")), total, told])
+
+
+@command.command("cli")
+@repeats_option
+@out_option
+@json_option
+def cli_command(**choices: Any) -> None:
+    """Seconds that commands take to start, and what they import."""
+    from trm_harness.bench.starting import bench
+
+    found = bench(choices["repeats"])
+    rows = [
+        [name, f"{row['median_s']:.3f}", f"{row['high_s']:.3f}", " ".join(row.get("imports", ())) or "-"]
+        for name, row in found["rows"].items()
+    ]
+    lines = [table(rows, ("command", "median s", "slowest s", "heavy imports")), f"target: {found['target_s']} s"]
+    _tell(found, choices, lines)
+
+
+def _eval_lines(found: dict[str, Any]) -> list[str]:
+    lines = _rows(found, f"batch of {found['batch']} puzzles of {found['tokens']} cells, {found['steps']} steps")
+    agreement = found["agreement"]
+    if agreement.get("compared"):
+        lines.append(
+            f"answers equal to the reference's: {agreement['equal_answers']} of {agreement['of']}; "
+            f"largest difference of a logit {agreement['largest_logit_difference']:.2g}"
+        )
+    return lines
+
+
+def _rows(found: dict[str, Any], what: str) -> list[str]:
+    rows = [
+        [
+            name,
+            f"{row['median_s']:.3f}",
+            f"{row['low_s']:.3f}-{row['high_s']:.3f}",
+            f"{row['examples_per_s']:,.1f}",
+            f"{row['speed']:.2f}x",
+            f"{100 * row['mfu']:.0f} %" if "mfu" in row else "-",
+        ]
+        for name, row in found["rows"].items()
+    ]
+    heads = ("way", "median s", "range s", "examples/s", f"beside {found['measured_beside']}", "of peak")
+    machine = found["machine"]
+    return [
+        f"{found['model']} on {found['task']}, {found['dtype']}, {what}, {machine['device_name']}",
+        table(rows, heads),
+        f"matrix products reach {found['matmul_peak_flops'] / 1e9:,.0f} GFLOP/s here; "
+        f"peak memory {machine['peak_memory_bytes'] / _MB:,.0f} MB",
+    ]
+
+
+def _tell(found: dict[str, Any], choices: dict[str, Any], lines: list[str]) -> None:
+    if choices["out"] is not None:
+        from trm_harness.cli.options import plain
+        from trm_harness.record import write_text
+
+        write_text(choices["out"], json.dumps(plain(found), indent=1) + "\n")
+    if choices["as_json"]:
+        return echo_json(found)
+    return click.echo("\n".join(lines))
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
