@@ -68,7 +68,7 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """``1 / (1 + exp(-x))`` in float64, elementwise; NaN gives 0."""
     with np.errstate(over="ignore"):
         values = 1.0 / (1.0 + np.exp(-np.asarray(logits, dtype=np.float64)))
-    return np.nan_to_num(values, nan=0.0)
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _totals(

@@ -107,6 +107,14 @@ SPECS = (
         "Gradients through the last update of z and of y only, as in HRM (table 1 of the paper); 7M parameters.",
         ABLATED | {"gradient": "one-step"},
     ),
+    _spec(
+        "trm-7m-factored",
+        "TRM, factored puzzle identity",
+        "trm-7m whose puzzle identity is made of learned parts (task, dihedral map, ten colours), not a row a view: "
+        "thousands of times fewer values, and one for every view. A variant of this harness, not of the paper.",
+        PUBLISHED | {"identities": "factored"},
+        ("arc1", "arc2"),
+    ),
     _spec("trm-nano", "TRM nano", "A small MLP-mixing TRM that trains in minutes on a CPU.", NANO),
     _spec("trm-mini", "TRM mini", "An MLP-mixing TRM of 0.3M parameters for boards that nano is too narrow for.", MINI),
 )

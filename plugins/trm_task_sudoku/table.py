@@ -133,7 +133,9 @@ class Listed(Sequence[Puzzle]):
     def __init__(self, prefix: str, boards: Boards, numbers: Sequence[int] | NDArray[np.int64]) -> None:
         self.boards = boards
         self._prefix, self._numbers = prefix, numbers
-        self._givens = (boards.grids[:, 0] > 0).sum(axis=(1, 2))
+        # Plain numbers: a puzzle is made anew whenever it is asked for, hundreds of thousands of times in a run.
+        self._givens = (boards.grids[:, 0] > 0).sum(axis=(1, 2)).tolist()
+        self._ratings = boards.ratings.tolist()
         # Puzzles hold views of these grids.
         boards.grids.flags.writeable = False
 
@@ -148,10 +150,10 @@ class Listed(Sequence[Puzzle]):
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         place = range(len(self))[index]
-        name = f"{self._prefix}-{int(self._numbers[place]):07d}"
-        question, answer = self.boards.grids[place]
-        facts = {"rating": int(self.boards.ratings[place]), "givens": int(self._givens[place])}
-        return Puzzle(name, name, question, answer, facts=facts)
+        name = f"{self._prefix}-{self._numbers[place]:07d}"
+        grids = self.boards.grids[place]
+        facts = {"rating": self._ratings[place], "givens": self._givens[place]}
+        return Puzzle(name, name, grids[0], grids[1], facts=facts)
 
 
 def _solved(grids: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -127,8 +127,9 @@ class SudokuTask:
             return {"exact": 0.0, "valid": 0.0, "cell": 0.0, "blank": 0.0}
         right, blank = answer == puzzle.answer, puzzle.input == 0
         valid = bool((answer == puzzle.input)[~blank].all()) and is_solution(answer)
-        shares = {"cell": float(right.mean()), "blank": float(right[blank].mean()) if blank.any() else 1.0}
-        return {"exact": float(right.all()), "valid": float(valid), **shares}
+        hits, blanks = np.count_nonzero(right), np.count_nonzero(blank)
+        shares = {"cell": hits / right.size, "blank": np.count_nonzero(right & blank) / blanks if blanks else 1.0}
+        return {"exact": float(hits == right.size), "valid": float(valid), **shares}
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
         """Endless training batches. ``options``: ``puzzles`` (only the first so many), ``augment`` (default yes)."""
