@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "compare": "types stats scoring record",
     "replay": "types journal record",
     "hub": "fingerprint",
+    "gridtask": "types specs fingerprint",
     "contamination": "types specs contracts fingerprint record",
     "environment": "record",
     # The rooms that do the work.

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from trm_harness.errors import BadInput
+from trm_harness.gridtask import read_table, write_table
 from trm_harness.solvers.maze import PATH, WALL, distance, is_path
 from trm_harness.types import Grid, Puzzle
-from trm_harness.untrusted import TABLE_LIMIT, csv_rows, read_text
 
 HEADER = ("source", "question", "answer", "rating")
 SYMBOLS = "# SGo"
@@ -39,24 +36,14 @@ def read(path: Path, split: str, size: int) -> list[Puzzle]:
 
 def read_grids(path: Path, size: int) -> list[tuple[Grid, Grid]]:
     """Questions and answers (``uint8 [size, size]``) whatever they show; ``BadInput`` for a file of another form."""
-    rows = csv_rows(read_text(path, TABLE_LIMIT, f"a CSV file with {','.join(HEADER)}", "ascii"), str(path))
-    if not rows or tuple(rows[0]) != HEADER:
-        raise BadInput(f"{path} does not start with the line {','.join(HEADER)}: add it or give another file")
-    if len(rows) == 1:
-        raise BadInput(f"{path} holds no mazes: give a file with at least one line below the header")
-    return [_grids(row, size, f"{path}, maze {index}") for index, row in enumerate(rows[1:], 1)]
+    rows = read_table(path, HEADER, "mazes")
+    return [_grids(row, size, f"{path}, maze {index}") for index, row in enumerate(rows, 1)]
 
 
 def write(path: Path, source: str, puzzles: Iterable[Puzzle]) -> None:
     """Write mazes (answers included) to ``path``, whole or not at all."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    for item in puzzles:
-        writer.writerow((source, text_of(item.input), text_of(item.answer), item.facts["path_length"]))
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(out.getvalue(), encoding="ascii")
-    os.replace(temporary, path)
+    rows = ((source, text_of(item.input), text_of(item.answer), item.facts["path_length"]) for item in puzzles)
+    write_table(path, HEADER, rows)
 
 
 def text_of(grid: Grid) -> str:

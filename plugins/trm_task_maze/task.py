@@ -14,10 +14,11 @@ from trm_harness import hub
 from trm_harness.augment import dihedral, inverse_dihedral
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import dataset_sha256, file_sha256
+from trm_harness.gridtask import GridTask, answer_of, data_folder, through, view_random
 from trm_harness.lazy import Lazy
 from trm_harness.solvers.maze import PATH, distance, is_path, solve
 from trm_harness.specs import TaskSpec
-from trm_harness.types import IDENTITY, DataSource, Encoded, Grid, Puzzle, Tokens
+from trm_harness.types import IDENTITY, DataSource, Grid, Puzzle
 from trm_task_maze import bundle, files
 from trm_task_maze.generate import Recipe, draw
 from trm_task_maze.splits import wall_hash
@@ -32,40 +33,23 @@ HEAD = 64
 
 def hard(spec: TaskSpec, data: Path | None = None) -> MazeTask:
     """The target of ``maze-hard``: the hub's two files, or ``train.csv`` and ``test.csv`` of the folder ``data``."""
-    return HardMaze(spec, data if data is None else _folder(data))
+    return HardMaze(spec, data if data is None else data_folder(data))
 
 
 def generated(spec: TaskSpec, data: Path | None = None) -> MazeTask:
     """The target of ``maze-8x8`` and its larger kin; with ``data`` splits come from ``data/<split>.csv`` instead."""
-    return GeneratedMaze(spec) if data is None else FileMaze(spec, _folder(data))
+    return GeneratedMaze(spec) if data is None else FileMaze(spec, data_folder(data))
 
 
-class MazeTask:
-    """Square mazes; where they come from is up to its kinds. Keeps the contract :class:`trm_harness.contracts.Task`."""
+class MazeTask(GridTask):
+    """Square mazes; where they come from is up to its kinds. Keeps the contract :class:`trm_harness.contracts.Task`.
 
-    def __init__(self, spec: TaskSpec) -> None:
-        self.spec = spec
-        self.size = int(spec.options["size"])
-        self._splits: dict[str, Sequence[Puzzle]] = {}
-
-    def puzzles(self, split: str) -> Sequence[Puzzle]:
-        """All mazes of ``split`` in a fixed order, answers included."""
-        if split not in self.spec.splits:
-            raise BadInput(f"{self.spec.id} has no split {split!r}: use one of {', '.join(self.spec.splits)}")
-        if split not in self._splits:
-            self._splits[split] = self._load(split)
-        return self._splits[split]
-
-    def source(self, split: str) -> DataSource:
-        """Where ``split`` is from; ``sha256`` covers every id, question and answer, in order."""
-        puzzles = self.puzzles(split)
-        version, notes = str(self.spec.version), f"{split}.csv"
-        return DataSource(self.spec.id, version, dataset_sha256(puzzles), len(puzzles), len(puzzles), notes)
+    Symbols are their own tokens.
+    """
 
     def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
         """``count`` different views, the identity first, at most 8."""
-        digest = sha256(f"{seed}|{puzzle.group}".encode()).digest()
-        others = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(np.arange(1, len(VIEWS)))
+        others = view_random(puzzle, seed).permutation(np.arange(1, len(VIEWS)))
         return [IDENTITY, *(f"t{view}" for view in others)][: max(count, 0)]
 
     def transform(self, puzzle: Puzzle, name: str) -> Puzzle:
@@ -73,38 +57,20 @@ class MazeTask:
         if name == IDENTITY:
             return puzzle
         view = _view(name)
-        answer = None if puzzle.answer is None else dihedral(puzzle.answer, view)
-        return Puzzle(puzzle.id, puzzle.group, dihedral(puzzle.input, view), answer, facts=puzzle.facts)
+        return through(puzzle, lambda grid: dihedral(grid, view))
 
     def invert(self, answer: Grid, name: str) -> Grid:
         """Undo ``name`` on a 2-D answer of any shape."""
         return inverse_dihedral(answer, _view(name))
 
-    def encode(self, puzzle: Puzzle, transform: str = IDENTITY, options: Mapping[str, Any] | None = None) -> Encoded:
-        """Cells row by row, each symbol its own token; all mazes share the identity ``""``. Takes no options."""
-        return Encoded(self._tokens(puzzle.input), layout=(self.size, self.size))
-
-    def labels(self, puzzle: Puzzle, encoded: Encoded) -> Tokens:
-        """The whole answer, walls included: the reference takes the loss on every cell."""
-        if puzzle.answer is None:
-            raise BadInput(f"{puzzle.id} has no answer to train on: use a split with answers")
-        return self._tokens(puzzle.answer)
-
-    def decode(self, tokens: Tokens, encoded: Encoded) -> Grid:
-        """``tokens`` as a grid, 0 where one is padding; ``(0, 0)`` if all of them are."""
-        if not tokens.any():
-            return np.zeros((0, 0), np.uint8)
-        return np.clip(tokens, 0, 255).astype(np.uint8).reshape(self.size, self.size)
-
     def measures(self, puzzle: Puzzle, answer: Grid | None) -> dict[str, float]:
         """``exact``: the label; ``any_optimal``: any shortest path; ``valid``: a path from start to goal of any length,
         walls and all else unchanged; ``cell_accuracy``: share of cells equal to the label.
         """
-        if puzzle.answer is None:
-            raise BadInput(f"{puzzle.id} has no answer to measure by: use a split with answers")
-        if answer is None or answer.shape != puzzle.answer.shape:
+        label = answer_of(puzzle)
+        if answer is None or answer.shape != label.shape:
             return {"exact": 0.0, "any_optimal": 0.0, "valid": 0.0, "cell_accuracy": 0.0}
-        equal, valid = answer == puzzle.answer, is_path(puzzle.input, answer)
+        equal, valid = answer == label, is_path(puzzle.input, answer)
         shortest = valid and int((answer == PATH).sum()) + 1 == distance(puzzle.input)
         return {
             "exact": float(equal.all()),
@@ -133,14 +99,6 @@ class MazeTask:
         """Mazes to train on and what to say of them; validation is apart from train unless a kind says otherwise."""
         return self.puzzles("train"), ""
 
-    def _load(self, split: str) -> Sequence[Puzzle]:
-        raise NotImplementedError
-
-    def _tokens(self, grid: Grid) -> Tokens:
-        if grid.shape != (self.size, self.size):
-            raise BadInput(f"{self.spec.id} takes {self.size}x{self.size} grids, this one has the shape {grid.shape}")
-        return grid.ravel().astype(np.int32)
-
 
 class FileMaze(MazeTask):
     """Mazes from ``<folder>/<split>.csv``."""
@@ -149,7 +107,8 @@ class FileMaze(MazeTask):
         super().__init__(spec)
         self.folder = folder
 
-    def _load(self, split: str) -> Sequence[Puzzle]:
+    def load(self, split: str) -> Sequence[Puzzle]:
+        """The mazes of the split's file."""
         return files.read(self.folder / f"{split}.csv", split, self.size)
 
 
@@ -178,9 +137,10 @@ class GeneratedMaze(MazeTask):
             recipe = f"{self.spec.id}|{version}|{dict(self.spec.options)}|{content}"
             content = sha256(recipe.encode()).hexdigest()
             notes = f"generated on demand; sha256 covers the recipe and the first {HEAD} mazes"
-        return DataSource(self.spec.id, version, content, len(puzzles), len(puzzles), notes)
+        return self.described(split, content, notes)
 
-    def _load(self, split: str) -> Sequence[Puzzle]:
+    def load(self, split: str) -> Sequence[Puzzle]:
+        """Bundled mazes, solved, or training mazes made as they are looked at."""
         if split == "train":
             return Lazy(self.recipe.counts[split], lambda index: self.sample(0, index))
         questions = bundle.load(bundle.path_of(self.spec.id, split), self.size)
@@ -213,7 +173,8 @@ class HardMaze(MazeTask):
         origin = (options["repository"], options["revision"]) if published else (self.spec.id, str(self.spec.version))
         return DataSource(*origin, dataset_sha256(puzzles), len(puzzles), len(puzzles), notes)
 
-    def _load(self, split: str) -> Sequence[Puzzle]:
+    def load(self, split: str) -> Sequence[Puzzle]:
+        """The mazes of the split's file, or the tenth of training that is validation."""
         if split != "validation":
             return files.read(self._file(_file_of(split)), split, self.size)
         train = self.puzzles("train")
@@ -239,12 +200,6 @@ class HardMaze(MazeTask):
 
 def _file_of(split: str) -> str:
     return "test.csv" if split == "test" else "train.csv"
-
-
-def _folder(data: Path) -> Path:
-    if not data.is_dir():
-        raise BadInput(f"{data} is not a folder: --data takes the folder that holds test.csv (and train.csv, ...)")
-    return data
 
 
 def _solved(split: str, index: int, question: Grid) -> Puzzle:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from trm_harness import hub
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
+from trm_harness.gridtask import data_folder
 from trm_harness.specs import TaskSpec
 from trm_harness.types import DataSource
 from trm_task_sudoku.table import Listed, Table
-from trm_task_sudoku.task import SudokuTask, check_options, existing_folder
+from trm_task_sudoku.task import SudokuTask, check_options
 from trm_task_sudoku.training import SudokuTraining
 
 FILES = ("train.csv", "test.csv")
@@ -30,7 +31,7 @@ FILES = ("train.csv", "test.csv")
 
 def extreme(spec: TaskSpec, data: Path | None = None) -> ExtremeSudoku:
     """The target of ``sudoku-extreme``: the two files from the hub, or the same by hand from the folder ``data``."""
-    return ExtremeSudoku(spec, data if data is None else existing_folder(data))
+    return ExtremeSudoku(spec, data if data is None else data_folder(data))
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class ExtremeSudoku(SudokuTask):
     def _train(self) -> Table:
         return Table(self._file("train.csv").path)
 
-    def _load(self, split: str) -> Listed:
+    def load(self, split: str) -> Listed:
+        """The test file whole, or the drawn and the held-out puzzles of the training file."""
         if split == "test":
             boards = Table(self._file("test.csv").path).read()
             return Listed(split, boards, range(len(boards.ratings)))

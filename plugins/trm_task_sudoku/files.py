@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from trm_harness.errors import BadInput
+from trm_harness.gridtask import read_table, write_table
 from trm_harness.solvers.sudoku import is_solution
 from trm_harness.types import Grid, Puzzle
-from trm_harness.untrusted import TABLE_LIMIT, csv_rows, read_text
 
 HEADER = ("source", "question", "answer", "rating")
 LONGEST_RATING = 9
@@ -28,24 +25,13 @@ def puzzle(split: str, index: int, question: Grid, answer: Grid, rating: int) ->
 
 def read(path: Path, split: str, size: int) -> list[Puzzle]:
     """All puzzles of a file; ``BadInput`` names the line that is not a Sudoku of ``size`` with its solution."""
-    rows = csv_rows(read_text(path, TABLE_LIMIT, f"a CSV file with {','.join(HEADER)}", "ascii"), str(path))
-    if not rows or tuple(rows[0]) != HEADER:
-        raise BadInput(f"{path} does not start with the line {','.join(HEADER)}: add it or give another file")
-    if len(rows) == 1:
-        raise BadInput(f"{path} holds no puzzles: give a file with at least one line below the header")
-    return [_parsed(path, split, size, index, row) for index, row in enumerate(rows[1:])]
+    return [_parsed(path, split, size, index, row) for index, row in enumerate(read_table(path, HEADER))]
 
 
 def write(path: Path, source: str, puzzles: Iterable[Puzzle]) -> None:
     """Write puzzles (answers included) to ``path``, whole or not at all."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    for item in puzzles:
-        writer.writerow((source, text_of(item.input), text_of(item.answer), item.facts["rating"]))
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(out.getvalue(), encoding="ascii")
-    os.replace(temporary, path)
+    rows = ((source, text_of(item.input), text_of(item.answer), item.facts["rating"]) for item in puzzles)
+    write_table(path, HEADER, rows)
 
 
 def text_of(grid: Grid) -> str:

@@ -8,24 +8,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import dataset_sha256
+from trm_harness.gridtask import GridTask, answer_of, data_folder, through, view_random
 from trm_harness.lazy import Lazy
 from trm_harness.solvers.sudoku import is_solution
 from trm_harness.specs import TaskSpec
-from trm_harness.types import IDENTITY, DataSource, Encoded, Grid, Puzzle, Tokens
+from trm_harness.types import IDENTITY, DataSource, Grid, Puzzle
 from trm_task_sudoku import files, symmetry
 from trm_task_sudoku.generate import Recipe, draw
 from trm_task_sudoku.training import SudokuTraining
 
 BUNDLED = Path(__file__).parent / "data"
 """``<task id>/<split>.csv``: the fixed validation and test sets, written by ``python -m trm_task_sudoku.bundle``."""
-
-_DIGIT = 1
-"""Token of digit d is ``d + 1``: 0 is padding and 1 the blank, as in the reference."""
 
 
 def generated(spec: TaskSpec, data: Path | None = None) -> SudokuTask:
@@ -35,14 +30,7 @@ def generated(spec: TaskSpec, data: Path | None = None) -> SudokuTask:
     """
     if data is None:
         return GeneratedSudoku(spec)
-    return SudokuTask(spec, existing_folder(data))
-
-
-def existing_folder(data: Path) -> Path:
-    """``data``; ``BadInput`` if it is no folder."""
-    if not data.is_dir():
-        raise BadInput(f"{data} is not a folder: --data takes the folder that holds test.csv (and train.csv, ...)")
-    return data
+    return SudokuTask(spec, data_folder(data))
 
 
 def check_options(task: str, options: Mapping[str, Any], known: tuple[str, ...]) -> None:
@@ -52,32 +40,23 @@ def check_options(task: str, options: Mapping[str, Any], known: tuple[str, ...])
         raise BadInput(f"{task} training: unknown option {unknown[0]!r}: known are {', '.join(sorted(known))}")
 
 
-class SudokuTask:
+class SudokuTask(GridTask):
     """Sudokus from ``<folder>/<split>.csv``. Keeps the contract :class:`trm_harness.contracts.Task`."""
 
+    first_token = 1
+    """Digit d is token ``d + 1``: 0 is padding and 1 the blank, as in the reference."""
+
     def __init__(self, spec: TaskSpec, folder: Path) -> None:
-        self.spec = spec
-        self.size = int(spec.options["size"])
+        super().__init__(spec)
         self.folder = folder
-        self._splits: dict[str, Sequence[Puzzle]] = {}
 
-    def puzzles(self, split: str) -> Sequence[Puzzle]:
-        """All puzzles of ``split``, in the order of its file."""
-        if split not in self.spec.splits:
-            raise BadInput(f"{self.spec.id} has no split {split!r}: use one of {', '.join(self.spec.splits)}")
-        if split not in self._splits:
-            self._splits[split] = self._load(split)
-        return self._splits[split]
-
-    def source(self, split: str) -> DataSource:
-        """Where ``split`` is from; ``sha256`` covers every id, question and answer, in order."""
-        puzzles = self.puzzles(split)
-        return self._described(split, dataset_sha256(puzzles), f"{split}.csv")
+    def load(self, split: str) -> Sequence[Puzzle]:
+        """The puzzles of the split's file."""
+        return files.read(self.folder / f"{split}.csv", split, self.size)
 
     def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
         """``count`` different symmetries, the identity first, at most as many as the board has."""
-        digest = sha256(f"{seed}|{puzzle.group}".encode()).digest()
-        random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        random = view_random(puzzle, seed)
         order = symmetry.order(self.size)
         chosen = {0: None}
         while len(chosen) < min(count, order):
@@ -89,9 +68,7 @@ class SudokuTask:
         """Question and answer seen through the symmetry ``name`` (see :mod:`trm_task_sudoku.symmetry`)."""
         if name == IDENTITY:
             return puzzle
-        seen = symmetry.parse(name, self.size)
-        answer = None if puzzle.answer is None else seen.apply(puzzle.answer)
-        return Puzzle(puzzle.id, puzzle.group, seen.apply(puzzle.input), answer, facts=puzzle.facts)
+        return through(puzzle, symmetry.parse(name, self.size).apply)
 
     def invert(self, answer: Grid, name: str) -> Grid:
         """Undo ``name``; an answer of another shape has no symmetries and comes back as it is."""
@@ -99,33 +76,16 @@ class SudokuTask:
             return answer
         return symmetry.parse(name, self.size).undo(answer)
 
-    def encode(self, puzzle: Puzzle, transform: str = IDENTITY, options: Mapping[str, Any] | None = None) -> Encoded:
-        """Cells row by row, digit d as token ``d + 1``; all Sudokus share the identity ``""``. Takes no options."""
-        return Encoded(self._tokens(puzzle.input), layout=(self.size, self.size))
-
-    def labels(self, puzzle: Puzzle, encoded: Encoded) -> Tokens:
-        """The whole answer, clues included: the reference takes the loss on every cell."""
-        if puzzle.answer is None:
-            raise BadInput(f"{puzzle.id} has no answer to train on: use a split with answers")
-        return self._tokens(puzzle.answer)
-
-    def decode(self, tokens: Tokens, encoded: Encoded) -> Grid:
-        """Digits of ``tokens``, 0 where a token is padding or the blank; ``(0, 0)`` if all of them are padding."""
-        if not tokens.any():
-            return np.zeros((0, 0), np.uint8)
-        return np.clip(tokens - _DIGIT, 0, 255).astype(np.uint8).reshape(self.size, self.size)
-
     def measures(self, puzzle: Puzzle, answer: Grid | None) -> dict[str, float]:
         """``exact``; ``valid``: a full grid that keeps the rules and the clues; ``cell`` and ``blank``: share of all
         cells and of the blanks that hold the right digit.
 
         ``valid`` equals ``exact`` wherever the solution is the only one, as in every generated puzzle.
         """
-        if puzzle.answer is None:
-            raise BadInput(f"{puzzle.id} has no answer to measure by: use a split with answers")
-        if answer is None or answer.shape != puzzle.answer.shape:
+        label = answer_of(puzzle)
+        if answer is None or answer.shape != label.shape:
             return {"exact": 0.0, "valid": 0.0, "cell": 0.0, "blank": 0.0}
-        right, blank = answer == puzzle.answer, puzzle.input == 0
+        right, blank = answer == label, puzzle.input == 0
         valid = bool((answer == puzzle.input)[~blank].all()) and is_solution(answer)
         hits, blanks = np.count_nonzero(right), np.count_nonzero(blank)
         shares = {"cell": hits / right.size, "blank": np.count_nonzero(right & blank) / blanks if blanks else 1.0}
@@ -140,18 +100,6 @@ class SudokuTask:
             raise BadInput(f"{self.spec.id} cannot train on {count} puzzles: use 1 to {len(puzzles)}")
         pool = puzzles if count == len(puzzles) else puzzles[:count]
         return SudokuTraining(self.spec, pool, self.source("train"), seed, bool(options.get("augment", True)))
-
-    def _tokens(self, grid: Grid) -> NDArray[np.int32]:
-        if grid.shape != (self.size, self.size):
-            raise BadInput(f"{self.spec.id} takes {self.size}x{self.size} grids, this one has the shape {grid.shape}")
-        return grid.ravel() + np.int32(_DIGIT)
-
-    def _load(self, split: str) -> Sequence[Puzzle]:
-        return files.read(self.folder / f"{split}.csv", split, self.size)
-
-    def _described(self, split: str, content: str, notes: str) -> DataSource:
-        count = len(self.puzzles(split))
-        return DataSource(self.spec.id, str(self.spec.version), content, count, count, notes)
 
 
 class GeneratedSudoku(SudokuTask):
@@ -180,12 +128,13 @@ class GeneratedSudoku(SudokuTask):
     def source(self, split: str) -> DataSource:
         """As for files; the endless training split is known by its recipe and first 64 puzzles."""
         if split != "train":
-            return self._described(split, dataset_sha256(self.puzzles(split)), "generated and bundled")
+            return self.described(split, dataset_sha256(self.puzzles(split)), "generated and bundled")
         head = dataset_sha256(self.puzzles(split)[:64])
         content = sha256(f"{self.spec.id}|{self.spec.version}|{dict(self.spec.options)}|{head}".encode()).hexdigest()
-        return self._described(split, content, "generated on demand; sha256 covers the recipe and the first 64 puzzles")
+        return self.described(split, content, "generated on demand; sha256 covers the recipe and the first 64 puzzles")
 
-    def _load(self, split: str) -> Sequence[Puzzle]:
+    def load(self, split: str) -> Sequence[Puzzle]:
+        """Bundled puzzles, or training puzzles made as they are looked at."""
         if split == "train":
             return Lazy(self.recipe.counts[split], lambda index: self.sample(0, index))
-        return super()._load(split)
+        return super().load(split)
