@@ -68,6 +68,14 @@ def test_bad_choices_are_one_line_and_write_nothing(call: Call, args: tuple[str,
     assert not list(Path().iterdir())
 
 
+def test_no_choice_by_halting_where_nothing_halts(call: Call) -> None:
+    asked = ("eval", "--task", "sudoku-4x4", "--model", "random", "--limit", "2", "--restarts", "2")
+    said = call(*asked, "--select", "halt", "--out", "run")
+    assert said.code == 2
+    assert "model random has no halting head to choose by: use select mode" in said.err
+    assert not Path("run").exists()
+
+
 def test_restarts_of_a_guesser_need_no_noise(call: Call) -> None:
     said = call("eval", "--task", "sudoku-4x4", "--model", "random", "--limit", "2", "--restarts", "3")
     assert said.code == 0, said.err

@@ -180,7 +180,8 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
     yield (
         "protocol",
         (
-            f"{views(run)} view{'s' * (views(run) > 1)}{_trajectories(protocol)}, {protocol['attempts']} attempts, "
+            f"{views(run)} view{'s' * (views(run) > 1)}{_trajectories(protocol)}, "
+            f"{protocol['attempts']} attempt{'s' * (protocol['attempts'] > 1)}, "
             f"{protocol['steps']} steps ({_halting(protocol)}), {protocol['dtype']} on {protocol['device']}, "
             f"seed {protocol['seed']}"
         ),
@@ -226,5 +227,5 @@ def _saved(halting: Mapping[str, Any], protocol: Mapping[str, Any]) -> Iterator[
     """Steps that halting would save without a loss."""
     best = halting.get("equal_accuracy")
     if best and best["mean_steps"] < protocol["steps"]:
-        saved = f"{protocol['steps'] - best['mean_steps']:.1f} of {protocol['steps']} steps saved"
+        saved = f"{protocol['steps'] - best['mean_steps']:.1f} of {protocol['steps']} steps"
         yield "could save", f"{saved} at no loss of accuracy, had it halted above {best['threshold']:g}"

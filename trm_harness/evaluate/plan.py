@@ -25,6 +25,9 @@ from trm_harness.scoring import RULES
 from trm_harness.types import IDENTITY, Batch, Encoded, Puzzle
 
 HALTS = ("full", "adaptive")
+HALTLESS = ("trivial", "llm")
+"""Families of models whose halting score is the same for every answer."""
+
 SELECTS = ("mode", "halt", "oracle")
 
 
@@ -83,7 +86,9 @@ class InferencePlan:
             raise BadInput(f"task {spec.id} names a scoring rule that does not exist: {unknown[0]}")
 
     def check_model(self, model: Model) -> None:
-        """``BadInput`` if ``model`` has no use for the noise or for restarts without noise."""
+        """``BadInput`` if ``model`` has no use for noise, for restarts without it, or for a choice by halting."""
+        if self.select == "halt" and model.spec.family in HALTLESS:
+            raise BadInput(f"model {model.spec.id} has no halting head to choose by: use select mode")
         takes_noise = isinstance(model, Perturbable)
         if self.noise and not takes_noise:
             raise BadInput(f"model {model.spec.id} has no latent state that noise could be added to: leave noise out")
