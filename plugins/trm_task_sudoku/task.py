@@ -8,6 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import dataset_sha256
 from trm_harness.gridtask import GridTask, answer_of, data_folder, through, view_random
