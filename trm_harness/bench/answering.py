@@ -32,6 +32,7 @@ class Question:
     batch: int = 64
     repeats: int = 5
     steps: int = 0
+    above: float = 0.5
     compiled: bool = False
     against: Path | None = None
 
@@ -44,7 +45,8 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
     asked, steps = _asked(loaded, question), question.steps or model.steps
     work: dict[str, Work] = {}
     for halt in ("full", "adaptive"):
-        work[halt] = _plainly(partial(predict, loaded.task, model, asked, steps, halt, lambda share: None))
+        answer = partial(predict, loaded.task, model, asked, steps, halt, lambda share: None, above=question.above)
+        work[halt] = _plainly(answer)
     if question.compiled:
         compile_stacks(model.network, lambda message: None)
         work["compiled"] = partial(predict, loaded.task, model, asked, steps, "full", lambda share: None)
@@ -139,6 +141,7 @@ def _told(
         "dtype": loaded.launch.dtype,
         "batch": len(asked),
         "steps": steps,
+        "halt_above": question.above,
         "tokens": asked[0].encoded.length,
         "matmul_peak_flops": peak,
         "rows": rows,

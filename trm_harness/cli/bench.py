@@ -46,6 +46,13 @@ def command() -> None:
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Puzzles at once.")
 @click.option("--steps", type=click.IntRange(min=1), help="Supervision steps.  [default: the model's own]")
+@click.option(
+    "--halt-above",
+    type=click.FloatRange(0, 1, True, True),
+    default=0.5,
+    show_default=True,
+    help="Adaptive halting's bar.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file instead of the zoo's weights.")
 @click.option("--untrained", is_flag=True, help="Random weights: speed alone.")
 @click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile at full depth too.")
@@ -77,6 +84,7 @@ def eval_command(**choices: Any) -> None:
         choices["batch_size"],
         choices["repeats"],
         choices["steps"] or 0,
+        choices["halt_above"],
         choices["compiled"],
         choices["against"],
     )
