@@ -1,4 +1,4 @@
-"""The count of guesses: equal to published ratings, and, apart from luck, a property of the puzzle."""
+"""The count of guesses: equal to published ratings, apart from luck a property of the puzzle, the same in C."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trm_harness.errors import BadInput
 from trm_harness.solvers.sudoku import prove
 from trm_harness.solvers.sudoku_bands import explore, guesses
 from trm_harness.types import Grid
-from trm_task_sudoku import symmetry
+from trm_task_sudoku import native, symmetry
 
 from .plugins.sudoku_tasks import task
 
@@ -70,9 +70,21 @@ def test_a_search_ends_soon_after_its_limit() -> None:
     assert not explore(puzzle, most=5).solutions
 
 
-def test_how_hard_the_hard_split_is_as_published_puzzles_are_rated() -> None:
-    ratings = [guesses(puzzle.input) for puzzle in task(9).puzzles("hard")]
-    # What its docstring admits: its own rating counts dead ends of singles, which other ways of reasoning avoid.
-    assert np.median(ratings) == 2
-    assert sum(rating == 0 for rating in ratings) == 11
-    assert max(ratings) == 40
+def test_the_c_version_counts_and_finds_the_same() -> None:
+    compiled = native.compiled()
+    if compiled is None:
+        pytest.skip("no C compiler here")
+    random = np.random.default_rng(1)
+    for text in PUBLISHED:
+        image = symmetry.random(9, random).apply(parsed(text))
+        fewer = np.where(random.random((9, 9)) < 0.15, 0, image)
+        for grid, how in ((image, {}), (image, {"wanted": 2}), (image, {"most": 3}), (fewer, {"wanted": 5})):
+            ours, theirs = compiled(grid, **how), explore(grid, **how)
+            assert ours.guesses == theirs.guesses
+            assert np.array_equal(ours.solutions, theirs.solutions)
+        assert not compiled(image, ban=(0, int(explore(image).solutions[0][0, 0]))).solutions
+
+
+def test_without_a_compiler_the_original_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    assert native.compiled.__wrapped__() is None
