@@ -107,7 +107,10 @@ def test_a_ratio_compares_turn_by_turn() -> None:
 
 
 def test_the_peak_is_some_billions_a_second() -> None:
-    assert 1e8 < machine.matmul_peak("cpu", torch.float32, 2) < 1e14
+    product = machine.fastest_product("cpu", torch.float32, 2)
+    own = clock.by_turns({"product": product.run}, 2)["product"]
+    assert 1e8 < product.peak(own) < 1e14
+    assert product.utilisation(product.flops / 2, own, own) == 0.5
 
 
 def test_eval_tells_speeds_beside_full_depth_and_writes_them(call: Call, tmp_path: Path) -> None:

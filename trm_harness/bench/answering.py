@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from trm_harness.api import LoadedModel
-from trm_harness.bench.clock import Work, by_turns, ratio
-from trm_harness.bench.machine import describe, matmul_peak, waiting
+from trm_harness.bench.clock import Timing, Work, by_turns, ratio
+from trm_harness.bench.machine import PRODUCT, Product, describe, fastest_product, waiting
 from trm_harness.bench.reference import Reference
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.plan import Asked, Item, batch_up, item_seed, to_batch
@@ -57,9 +57,14 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
         theirs, batch = _reference(model, question, asked)
         with torch.inference_mode():
             agreement = _agreement(model, asked, theirs.run(batch), steps)
-        work["reference"] = _plainly(lambda: theirs.run(batch)["logits"].argmax(-1).cpu().numpy())
-    timings = by_turns(work, question.repeats, waiting(loaded.launch.device))
-    return _told(loaded, question, asked, steps, timings, agreement)
+        answer = partial(_their_answers, theirs, batch)
+        work["reference"] = _plainly(answer)
+        if question.compiled:
+            theirs.compile()
+            work["compiled reference"] = answer
+    product = fastest_product(loaded.launch.device, model.network.dtype)
+    timings = by_turns(work | {PRODUCT: product.run}, question.repeats, waiting(loaded.launch.device))
+    return _told(loaded, question, asked, steps, product, timings, agreement)
 
 
 def _asked(loaded: LoadedModel, question: Question) -> list[Asked]:
@@ -93,6 +98,10 @@ def _reference(model: TorchModel, question: Question, asked: Sequence[Asked]) ->
     return theirs, {name: torch.from_numpy(array).to(model.device) for name, array in made.items()}
 
 
+def _their_answers(theirs: Reference, batch: dict[str, Any]) -> NDArray[np.int64]:
+    return theirs.run(batch)["logits"].argmax(-1).cpu().numpy()
+
+
 def _on_canvas(tokens: NDArray[np.int32], positions: NDArray[np.int32], length: int) -> NDArray[np.int32]:
     """The reference knows full canvases only: padding (0) wherever a row holds nothing."""
     full = np.zeros((len(tokens), length), np.int32)
@@ -121,18 +130,25 @@ def _agreement(model: TorchModel, asked: Sequence[Asked], theirs: Any, steps: in
 
 
 def _told(
-    loaded: LoadedModel, question: Question, asked: Sequence[Asked], steps: int, timings: Any, agreement: Any
+    loaded: LoadedModel,
+    question: Question,
+    asked: Sequence[Asked],
+    steps: int,
+    product: Product,
+    timings: dict[str, Timing],
+    agreement: Any,
 ) -> dict[str, Any]:
-    model, device = loaded.model, loaded.launch.device
-    peak = matmul_peak(device, model.network.dtype)
+    model, device, own = loaded.model, loaded.launch.device, timings.pop(PRODUCT)
     flops = model.cost(asked[0].encoded.length).flops_per_step * steps * len(asked)
-    first = timings["reference" if "reference" in timings else "full"]
-    rows = {
-        name: timing.as_dict()
-        | {"examples_per_s": len(asked) / timing.median, "speed": 1 / ratio(first, timing)}
-        | ({"mfu": flops / timing.median / peak} if name != "adaptive" else {})
-        for name, timing in timings.items()
-    }
+    # The reference lays every puzzle on the full canvas.
+    full = model.cost(model.network.config.seq_len).flops_per_step * steps * len(asked)
+    beside = "reference" if "reference" in timings else "full"
+    rows = {}
+    for name, timing in timings.items():
+        row = {"examples_per_s": len(asked) / timing.median, "speed": 1 / ratio(timings[beside], timing)}
+        if name != "adaptive":
+            row["mfu"] = product.utilisation(full if "reference" in name else flops, timing, own)
+        rows[name] = timing.as_dict() | row
     return {
         "bench": "eval",
         "task": loaded.task.spec.id,
@@ -143,9 +159,10 @@ def _told(
         "steps": steps,
         "halt_above": question.above,
         "tokens": asked[0].encoded.length,
-        "matmul_peak_flops": peak,
+        "matmul_peak_flops": product.peak(own),
+        "matrix_product": own.as_dict(),
         "rows": rows,
-        "measured_beside": "reference" if "reference" in timings else "full",
+        "measured_beside": beside,
         "agreement": agreement,
         "machine": describe(device),
     }

@@ -41,5 +41,9 @@ def bench(task: str, data: Path | None, batch: int, repeats: int) -> dict[str, A
             "at_the_end": environment.peak_memory("cpu"),
             "added": environment.peak_memory("cpu") - before,
         },
-        "machine": {"device": "cpu", "device_name": environment.device_name("cpu")},
+        "machine": {
+            "device": "cpu",
+            "device_name": environment.device_name("cpu"),
+            "environment": environment.snapshot().model_dump(),
+        },
     }

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from trm_harness import environment
-from trm_harness.bench.clock import by_turns
+from trm_harness.bench.clock import Timing, by_turns, ratio
 
 SIDES = {"cpu": (512, 1024), "cuda": (2048, 4096, 8192)}
 """Sides of the square matrices that are tried; others than these devices take the CPU's."""
 
 
-def matmul_peak(device: str, dtype: torch.dtype, repeats: int = 5) -> float:
-    """Floating point operations a second of the fastest square product: what model FLOPs utilisation is a share of."""
-    return max(_rate(side, device, dtype, repeats) for side in SIDES.get(device.partition(":")[0], SIDES["cpu"]))
+PRODUCT = "matrix product"
+"""Name of the square product among the turns."""
+PRODUCT_S = 0.1
+"""Seconds of one turn of it: long enough to meet the noise that the others meet."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """The fastest square matrix product, as one more work of the turns; ``flops`` are those of one ``run``.
+
+    Measured beside a model on a busy machine it slows as the model does, so a share of it keeps its meaning.
+    """
+
+    flops: float
+    run: Callable[[], object]
+
+    def utilisation(self, flops: float, timing: Timing, own: Timing) -> float:
+        """Share of the product's rate (``own``) that work of ``flops`` reaches: the median over the turns."""
+        return flops / self.flops * ratio(timing, own)
+
+    def peak(self, own: Timing) -> float:
+        """Floating point operations a second of its fastest turn."""
+        return self.flops / min(own.seconds)
+
+
+def fastest_product(device: str, dtype: torch.dtype, repeats: int = 3) -> Product:
+    """The product of the side with the highest rate: what model FLOPs utilisation is a share of."""
+    sides = SIDES.get(device.partition(":")[0], SIDES["cpu"])
+    rates = {side: _rate(side, device, dtype, repeats) for side in sides}
+    side = max(rates, key=rates.__getitem__)
+    times = max(1, round(rates[side] * PRODUCT_S / (2.0 * side**3)))
+    return Product(2.0 * side**3 * times, _product(side, device, dtype, times))
 
 
 def waiting(device: str) -> Callable[[], None]:
@@ -37,8 +67,17 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def _rate(side: int, device: str, dtype: torch.dtype, repeats: int) -> float:
-    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     times = max(1, int(2e8 / side**3))
-    with torch.inference_mode():
-        timing = by_turns({"product": lambda: [a @ b for _ in range(times)]}, repeats, waiting(device))["product"]
-    return 2.0 * side**3 * times / min(timing.seconds)
+    work = {PRODUCT: _product(side, device, dtype, times)}
+    return 2.0 * side**3 * times / min(by_turns(work, repeats, waiting(device))[PRODUCT].seconds)
+
+
+def _product(side: int, device: str, dtype: torch.dtype, times: int) -> Callable[[], object]:
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+
+    def run() -> None:
+        for _ in range(times):
+            torch.mm(a, b, out=out)
+
+    return run

@@ -13,6 +13,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -28,8 +29,19 @@ Outputs = Mapping[str, Tensor]
 class Reference:
     """Their model, evaluation mode, with the weights of ``network``."""
 
-    def __init__(self, folder: Path, architecture: Architecture, network: Network, names: Any, batch: int) -> None:
-        """``BadInput`` if ``folder`` is no such checkout, lacks a package, or cannot express the network."""
+    def __init__(
+        self,
+        folder: Path,
+        architecture: Architecture,
+        network: Network,
+        names: Any,
+        batch: int,
+        changed: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """``changed`` are settings of theirs that differ from the network's own.
+
+        ``BadInput`` if ``folder`` is no such checkout, lacks a package, or cannot express the network.
+        """
         file, arch, state = reference_form(architecture, network, names)
         config = network.config
         settings = arch | {
@@ -38,26 +50,64 @@ class Reference:
             "vocab_size": config.vocab_size,
             "num_puzzle_identifiers": state["inner.puzzle_emb.weights"].shape[0],
             "forward_dtype": str(network.dtype).removeprefix("torch."),
+            **changed,
         }
-        self.device = network.device
-        with torch.device(self.device):
-            self.model = _class(folder, file)(settings)
+        self.folder, self.device = folder, network.device
+        module, _, name = CLASSES[file].partition("@")
+        made = _found(folder, module, name)
+        with _theirs(folder), torch.device(self.device):
+            self.model = made(settings)
         _load(self.model, state, folder)
         self.model.to(self.device).eval()
 
     @torch.inference_mode()
     def run(self, batch: Mapping[str, Tensor]) -> Outputs:
         """Outputs of the last step: every row takes all of them, as the reference evaluates."""
-        with torch.device(self.device):
-            carry = self.model.initial_carry(batch)
+        with _theirs(self.folder):
+            with torch.device(self.device):
+                carry = self.model.initial_carry(batch)
             while True:
                 carry, outputs = self.model(carry=carry, batch=batch)
                 if bool(carry.halted.all()):
                     return outputs
 
+    def compile(self) -> None:
+        """Compile the whole model, as the reference does before it trains or evaluates."""
+        self.model.compile(dynamic=False)
 
-def _class(folder: Path, file: str) -> Callable[[dict[str, Any]], torch.nn.Module]:
-    module, _, name = CLASSES[file].partition("@")
+
+class Lesson:
+    """Their model in their loss head, training mode: one supervision step after another, without the optimizer."""
+
+    def __init__(self, theirs: Reference, loss: str) -> None:
+        """``BadInput`` if the checkout has no such loss head."""
+        head = _found(theirs.folder, "losses", "ACTLossHead")
+        with _theirs(theirs.folder):
+            self.head = head(theirs.model, loss).train()
+        self.theirs, self.carry = theirs, None
+
+    def run(self, batch: Mapping[str, Tensor]) -> float:
+        """Loss summed over the rows; the gradients of its mean, and no older ones, are left on the parameters."""
+        self.head.zero_grad(set_to_none=True)
+        with _theirs(self.theirs.folder):
+            if self.carry is None:
+                with torch.device(self.theirs.device):
+                    self.carry = self.head.initial_carry(batch)
+            self.carry, loss, *_ = self.head(carry=self.carry, batch=batch, return_keys=[])
+            (loss / len(batch["inputs"])).backward()
+        return float(loss.detach())
+
+    def gradients(self) -> dict[str, Tensor]:
+        """By the reference's names, without the loss head's prefix."""
+        named = self.theirs.model.named_parameters()
+        return {name: p.grad for name, p in named if p.grad is not None}
+
+    def compile(self) -> None:
+        """Compile model and loss together, as the reference does."""
+        self.head.compile(dynamic=False)
+
+
+def _found(folder: Path, module: str, name: str) -> Callable[..., Any]:
     path = folder / "models" / f"{module.replace('.', '/')}.py"
     if not path.is_file():
         raise BadInput(f"{folder}: holds no models/{module.replace('.', '/')}.py: give a checkout of the reference")
@@ -68,6 +118,23 @@ def _class(folder: Path, file: str) -> Callable[[dict[str, Any]], torch.nn.Modul
             raise BadInput(f"{path}: cannot be imported ({error}): install what it needs") from error
         except AttributeError as error:
             raise BadInput(f"{path}: has no class {name}: give a checkout of the reference") from error
+        except Exception as error:
+            raise BadInput(f"{path}: cannot be imported ({_line(error)}): give a checkout of the reference") from error
+
+
+@contextlib.contextmanager
+def _theirs(folder: Path) -> Iterator[None]:
+    """What goes wrong in the folder's code is told as that, in one line. Memory that is not enough is told as it is."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise BadInput(f"{folder}: its code fails ({_line(error)}): is it the reference, unchanged?") from error
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 @contextlib.contextmanager
@@ -92,5 +159,4 @@ def _load(model: torch.nn.Module, state: Mapping[str, Tensor], folder: Path) -> 
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:
-        line = " ".join(str(error).split())
-        raise BadInput(f"{folder}: its model does not take the weights: {line[:300]}") from error
+        raise BadInput(f"{folder}: its model does not take the weights: {_line(error)}") from error

@@ -50,7 +50,11 @@ def bench(repeats: int) -> dict[str, Any]:
         "bench": "cli",
         "target_s": TARGET_S,
         "rows": rows,
-        "machine": {"device": "cpu", "device_name": environment.device_name("cpu")},
+        "machine": {
+            "device": "cpu",
+            "device_name": environment.device_name("cpu"),
+            "environment": environment.snapshot().model_dump(),
+        },
     }
 
 

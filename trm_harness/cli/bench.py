@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,17 @@ repeats_option: Callable[[Any], Any] = click.option(
     "--repeats", type=click.IntRange(min=1), default=5, show_default=True, help="Turns; the median counts."
 )
 out_option: Callable[[Any], Any] = click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write everything measured to FILE as JSON."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    callback=lambda ctx, parameter, path: _writable(path),
+    help="Write everything measured to FILE as JSON.",
+)
+against_option: Callable[[Any], Any] = click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A checkout of the reference repository, run beside ours on the same weights and batch. Its code is executed.",
 )
 threads_option: Callable[[Any], Any] = click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 device_option: Callable[[Any], Any] = click.option(
@@ -56,12 +67,7 @@ def command() -> None:
 @click.option("--weights", type=click.Path(path_type=Path), help="A safetensors file instead of the zoo's weights.")
 @click.option("--untrained", is_flag=True, help="Random weights: speed alone.")
 @click.option("--compile", "compiled", is_flag=True, help="Measure torch.compile at full depth too.")
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="A checkout of the reference repository, run beside ours on the same weights and batch. Its code is executed.",
-)
+@against_option
 @device_option
 @threads_option
 @repeats_option
@@ -98,6 +104,10 @@ def eval_command(**choices: Any) -> None:
 @click.option("--recipe", metavar="NAME", help="A TOML file, a card's name, or a tag: paper.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
 @click.option("--no-compile", is_flag=True, help="Measure without torch.compile only.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Processes that draw batches ahead."
+)
+@against_option
 @device_option
 @threads_option
 @repeats_option
@@ -105,8 +115,8 @@ def eval_command(**choices: Any) -> None:
 @out_option
 @json_option
 def train_command(**choices: Any) -> None:
-    """Training steps a second, compiled and not, and the time that a batch takes to draw."""
-    from trm_harness.bench.learning import bench
+    """Training steps a second, compiled and not, the time spent waiting for batches, and the reference."""
+    from trm_harness.bench.learning import Question, bench
     from trm_harness.train.recipe import with_settings
     from trm_harness.train.session import Job, find_recipe
 
@@ -119,10 +129,9 @@ def train_command(**choices: Any) -> None:
         device=choices["device"],
         threads=choices["threads"] or 0,
     )
-    found = bench(job, choices["repeats"], not choices["no_compile"])
-    lines = _rows(found, f"batch of {found['batch']}")
-    waits = f"a batch is drawn in {1e3 * found['input']['median_s']:.1f} ms: the fastest step would wait for it"
-    _tell(found, choices, [*lines, f"{waits} {100 * found['input']['stall_share']:.1f} % of its time without workers"])
+    question = Question(choices["repeats"], not choices["no_compile"], choices["workers"], choices["against"])
+    found = bench(job, question)
+    _tell(found, choices, _train_lines(found))
 
 
 @command.command("data")
@@ -172,7 +181,33 @@ def _eval_lines(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _train_lines(found: dict[str, Any]) -> list[str]:
+    input_, agreement = found["input"], found["agreement"]
+    lines = _rows(found, f"batch of {found['batch']}")
+    if agreement:
+        lines.append(f"without the optimizer\n{_table(found['without_optimizer'], 'reference')}")
+        lines.append(
+            f"first step: loss {agreement['loss']:.6g}, the reference's {agreement['reference_loss']:.6g}; largest "
+            f"difference of a gradient {agreement['largest_gradient_difference']:.2g} of the largest one"
+        )
+    return [
+        *lines,
+        f"a batch is drawn in {1e3 * input_['median_s']:.1f} ms; with {input_['workers']} workers training waits for "
+        f"batches {100 * input_['stall_share']:.1f} % of its time",
+    ]
+
+
 def _rows(found: dict[str, Any], what: str) -> list[str]:
+    machine = found["machine"]
+    return [
+        f"{found['model']} on {found['task']}, {found['dtype']}, {what}, {machine['device_name']}",
+        _table(found["rows"], found["measured_beside"]),
+        f"matrix products reach {found['matmul_peak_flops'] / 1e9:,.0f} GFLOP/s here; "
+        f"peak memory {machine['peak_memory_bytes'] / _MB:,.0f} MB",
+    ]
+
+
+def _table(measured: dict[str, Any], beside: str) -> str:
     rows = [
         [
             name,
@@ -182,19 +217,15 @@ def _rows(found: dict[str, Any], what: str) -> list[str]:
             f"{row['speed']:.2f}x",
             f"{100 * row['mfu']:.0f} %" if "mfu" in row else "-",
         ]
-        for name, row in found["rows"].items()
+        for name, row in measured.items()
     ]
-    heads = ("way", "median s", "range s", "examples/s", f"beside {found['measured_beside']}", "of peak")
-    machine = found["machine"]
-    return [
-        f"{found['model']} on {found['task']}, {found['dtype']}, {what}, {machine['device_name']}",
-        table(rows, heads),
-        f"matrix products reach {found['matmul_peak_flops'] / 1e9:,.0f} GFLOP/s here; "
-        f"peak memory {machine['peak_memory_bytes'] / _MB:,.0f} MB",
-    ]
+    return table(rows, ("way", "median s", "range s", "examples/s", f"beside {beside}", "of peak"))
 
 
 def _tell(found: dict[str, Any], choices: dict[str, Any], lines: list[str]) -> None:
+    from trm_harness.environment import public_command
+
+    found["command"] = public_command(["trm-harness", *sys.argv[1:]])
     if choices["out"] is not None:
         from trm_harness.cli.options import plain
         from trm_harness.record import write_text
@@ -203,6 +234,17 @@ def _tell(found: dict[str, Any], choices: dict[str, Any], lines: list[str]) -> N
     if choices["as_json"]:
         return echo_json(found)
     return click.echo("\n".join(lines))
+
+
+def _writable(path: Path | None) -> Path | None:
+    """``path``, or ``BadInput`` at once for one that could not be written after minutes of measuring."""
+    import os
+
+    from trm_harness.errors import BadInput
+
+    if path is not None and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise BadInput(f"{path} cannot be written: give --out a file in a folder that is there")
+    return path
 
 
 def _use_threads(threads: int | None) -> None:

@@ -70,6 +70,14 @@ class Learner:
         self._update(stage_rate(stage, place))
         return self._report(sums, drawn.bucket, flags)
 
+    def gradients(self, drawn: Drawn) -> dict[str, float]:
+        """Sums of a step's losses; its gradients, and no older ones, are left on the parameters. Nothing is stepped."""
+        stage, _ = self.recipe.stage_at(max(1, self.step))
+        self._use_cycles(stage)
+        self._touched.clear()
+        self.network.zero_grad(set_to_none=True)
+        return self._forward_backward(drawn, stage)
+
     def _forward_backward(self, drawn: Drawn, stage: Stage) -> dict[str, float]:
         """Gradients of the whole step; sums over this process's rows."""
         recipe, bucket = self.recipe, drawn.bucket
