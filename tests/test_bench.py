@@ -37,7 +37,7 @@ CHECKOUT = """
 from dataclasses import dataclass
 import torch
 from models.shared import OFFSET
-from trm_harness.nn.reference import from_reference
+from trm_harness.nn.reference import from_reference, to_reference
 from trm_harness.nn.supervision import Rows
 from trm_harness.registry import default, import_target
 
@@ -54,15 +54,18 @@ class TinyRecursiveReasoningModel_ACTV1(torch.nn.Module):
         super().__init__()
         self.config = config
 
+    def named_parameters(self, *args, **named):
+        return iter(to_reference(self.architecture, dict(self.network.named_parameters())).items())
+
     def load_state_dict(self, state):
         if EXTRA:
             raise RuntimeError("Unexpected key(s) in state_dict: inner.extra")
         from trm_harness.convert.importer import architecture_of
         spec = default().models.spec("trm-nano")
-        architecture = architecture_of(spec)
+        self.architecture = architecture = architecture_of(spec)
         sizes = {"vocab_size": self.config["vocab_size"], "seq_len": self.config["seq_len"]}
         config = architecture.config.from_mapping({**CONFIG, **sizes})
-        self.network = architecture.network(config, torch.float32)
+        self.network = architecture.network(config, getattr(torch, self.config["forward_dtype"]))
         ours = from_reference(architecture, state)
         ours.pop("table.weight", None)
         self.network.load_state_dict(ours)
@@ -72,24 +75,47 @@ class TinyRecursiveReasoningModel_ACTV1(torch.nn.Module):
         return Carry(self.network.initial_state(count, length), 0, torch.ones(count, dtype=torch.bool))
 
     def forward(self, carry, batch):
+        if FAILS:
+            raise KeyError("puzzle_identifiers")
         tokens = batch["inputs"].long()
         places = torch.arange(tokens.shape[1]).expand(tokens.shape)
         rows = Rows(tokens, tokens, places, tokens[:, :0])
         out = self.network(carry.state, rows, None)
         steps = carry.steps + 1
         done = torch.full((len(tokens),), steps >= self.config["halt_max_steps"])
-        return Carry(out.state, steps, done), {"logits": out.logits + OFFSET}
+        return Carry(out.state, steps, done), {"logits": out.logits + OFFSET, "halt": out.halt_logits}
+"""
+
+LOSSES = """
+import torch
+from trm_harness.nn.losses import supervision_loss
+
+
+class ACTLossHead(torch.nn.Module):
+    def __init__(self, model, loss_type):
+        super().__init__()
+        self.model, self.kind = model, loss_type
+
+    def initial_carry(self, batch):
+        return self.model.initial_carry(batch)
+
+    def forward(self, return_keys, carry, batch):
+        carry, out = self.model(carry=carry, batch=batch)
+        steps = torch.full((len(out["halt"]),), carry.steps)
+        found = supervision_loss(out["logits"], out["halt"], batch["labels"], carry.halted, steps, None, self.kind)
+        return carry, found.total, found.metrics, {}, carry.halted.all()
 """
 
 
-def checkout(folder: Path, offset: float = 0.0, extra: bool = False) -> Path:
+def checkout(folder: Path, offset: float = 0.0, extra: bool = False, fails: bool = False) -> Path:
     from trm_harness.api import load_model
 
     config = load_model("trm-nano.sudoku-4x4").model.network.config.as_dict()
     place = folder / "models" / "recursive_reasoning"
     place.mkdir(parents=True)
     (folder / "models" / "shared.py").write_text(f"OFFSET = {offset}\n")
-    (place / "trm.py").write_text(f"CONFIG = {config!r}\nEXTRA = {extra}\n{CHECKOUT}")
+    (folder / "models" / "losses.py").write_text(LOSSES)
+    (place / "trm.py").write_text(f"CONFIG = {config!r}\nEXTRA, FAILS = {extra}, {fails}\n{CHECKOUT}")
     return folder
 
 
@@ -157,6 +183,32 @@ def test_what_is_no_checkout_is_one_line(call: Call, tmp_path: Path) -> None:
     assert "cannot be imported (No module named 'no_such_package'): install what it needs" in said.err
 
 
+def test_a_checkout_that_fails_while_it_runs_is_one_line(call: Call, tmp_path: Path) -> None:
+    said = call(*EVAL, "--against", str(checkout(tmp_path / "theirs", fails=True)))
+    assert said.code == 2
+    assert "its code fails (KeyError: 'puzzle_identifiers')" in said.err
+    assert not [name for name in sys.modules if name.split(".")[0] == "models"]
+    (tmp_path / "theirs" / "models" / "shared.py").write_text("OFFSET = 0 0\n")
+    said = call(*EVAL, "--against", str(tmp_path / "theirs"))
+    assert said.code == 2
+    assert "cannot be imported (SyntaxError: invalid syntax" in said.err
+
+
+def test_where_nothing_can_be_written_nothing_is_measured(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trm_harness.api.load_model", None)
+    said = call(*EVAL, "--out", str(tmp_path / "missing" / "found.json"))
+    assert said.code == 2
+    assert "cannot be written: give --out a file in a folder that is there" in said.err
+
+
+@pytest.mark.slow
+def test_a_compiled_checkout_is_measured_beside_the_compiled_model(call: Call, tmp_path: Path) -> None:
+    found = json.loads(call(*EVAL, "--compile", "--against", str(checkout(tmp_path / "theirs")), "--json").out)
+    assert list(found["rows"]) == ["full", "adaptive", "compiled", "reference", "compiled reference"]
+
+
 def test_a_model_that_is_no_network_is_refused(call: Call) -> None:
     said = call("bench", "eval", "--task", "sudoku-4x4", "--model", "oracle-sudoku")
     assert said.code == 2
@@ -171,6 +223,21 @@ def test_train_tells_steps_and_what_a_batch_takes(call: Call) -> None:
     assert found["batch"] == 8
     assert list(found["rows"]) == ["step"]
     assert 0 < found["input"]["stall_share"] < 1
+    assert found["command"].startswith("trm-harness ")
+
+
+def test_train_compares_first_gradients_with_a_checkout(call: Call, tmp_path: Path) -> None:
+    small = ("--set", "batch_size=8", "--no-compile", "--repeats", "2", "--workers", "1", "--json")
+    train = ("bench", "train", "--task", "sudoku-4x4", "--model", "trm-nano", *small, "--against")
+    found = json.loads(call(*train, str(checkout(tmp_path / "theirs"))).out)
+    assert found["agreement"]["largest_gradient_difference"] == pytest.approx(0, abs=1e-6)
+    assert found["agreement"]["loss"] == pytest.approx(found["agreement"]["reference_loss"])
+    assert found["without_optimizer"]["reference"]["speed"] == 1.0
+    assert len(found["without_optimizer"]["gradients"]["seconds"]) == len(found["input"]["waited_s"]) == 2
+    apart = json.loads(call(*train, str(checkout(tmp_path / "other", offset=0.5))).out)["agreement"]
+    assert apart["largest_gradient_difference"] > 1e-3
+    (tmp_path / "theirs" / "models" / "losses.py").unlink()
+    assert "holds no models/losses.py" in call(*train, str(tmp_path / "theirs")).err
 
 
 def test_data_tells_rates_and_memory(call: Call) -> None:

@@ -19,7 +19,7 @@ from trm_harness.bench.reference import Lesson, Reference
 from trm_harness.errors import BadInput
 from trm_harness.nn.model import DTYPES
 from trm_harness.nn.reference import to_reference
-from trm_harness.train.data import Drawn, batches
+from trm_harness.train.data import AHEAD, Drawn, batches
 from trm_harness.train.learner import Learner
 from trm_harness.train.loop import compile_stacks, plain_kernels
 from trm_harness.train.session import Job, Parts, build
@@ -133,16 +133,19 @@ def _apart(parts: Parts, lesson: Lesson) -> float:
 
 
 def _waits(learner: Learner, question: Question, wait: Callable[[], None]) -> dict[str, Any]:
-    """Share of its time that training waits for batches: measured over real steps, the fastest way there is."""
+    """Share of its time that training waits for batches, over real steps of the fastest way there is."""
     size, source = learner.recipe.batch_size, learner.source
-    first = learner.step + 1
-    drawn = batches(learner.draws, first, first + question.repeats, question.workers)
+    first, ready = learner.step + 1, AHEAD * question.workers
+    drawn = batches(learner.draws, first, first + ready + question.repeats, question.workers)
     waited: list[float] = []
     taken: list[float] = []
     with nullcontext() if question.compiled else plain_kernels():
         for name in source.buckets:
             # Each bucket's carry and kernels, before the clock runs.
             learner.advance(Drawn(name, source.draw(name, 1, size)))
+        for _ in range(ready):
+            # What lies ready would hide that batches are made more slowly than they are used.
+            next(drawn)
         learner.advance(next(drawn))
         for _ in range(question.repeats):
             wait()

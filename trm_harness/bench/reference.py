@@ -13,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import torch
@@ -24,6 +24,62 @@ from trm_harness.errors import BadInput
 from trm_harness.nn.network import Architecture, Network
 
 Outputs = Mapping[str, Tensor]
+
+
+class Checkout:
+    """The folder's package ``models``: in ``sys.modules`` while its code runs, and only then."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._modules: dict[str, ModuleType] = {}
+
+    def find(self, module: str, name: str) -> Callable[..., Any]:
+        """A class of theirs. ``BadInput`` where there is no such file or class, or where it cannot be imported."""
+        path = self.folder / "models" / f"{module.replace('.', '/')}.py"
+        if not path.is_file():
+            shown = path.relative_to(self.folder)
+            raise BadInput(f"{self.folder}: holds no {shown}: give a checkout of the reference")
+        with self._present():
+            try:
+                return getattr(importlib.import_module(f"models.{module}"), name)
+            except ImportError as error:
+                raise BadInput(f"{path}: cannot be imported ({error}): install what it needs") from error
+            except AttributeError as error:
+                raise BadInput(f"{path}: has no class {name}: give a checkout of the reference") from error
+            except Exception as error:
+                why = f"cannot be imported ({_line(error)})"
+                raise BadInput(f"{path}: {why}: give a checkout of the reference") from error
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Its code runs; what goes wrong in it is told as that, in one line. Memory that is not enough is told as it
+        is.
+        """
+        with self._present():
+            try:
+                yield
+            except (MemoryError, torch.OutOfMemoryError):
+                raise
+            except Exception as error:
+                why = f"its code fails ({_line(error)})"
+                raise BadInput(f"{self.folder}: {why}: is it the reference, unchanged?") from error
+
+    @contextlib.contextmanager
+    def _present(self) -> Iterator[None]:
+        # Compiling looks its modules up by name long after they were imported.
+        hidden = {name: sys.modules.pop(name) for name in _modules()}
+        sys.modules.update(self._modules)
+        sys.path.insert(0, str(self.folder))
+        try:
+            yield
+        finally:
+            sys.path.remove(str(self.folder))
+            self._modules = {name: sys.modules.pop(name) for name in _modules()}
+            sys.modules.update(hidden)
+
+
+def _modules() -> list[str]:
+    return [name for name in sys.modules if name == "models" or name.startswith("models.")]
 
 
 class Reference:
@@ -52,10 +108,10 @@ class Reference:
             "forward_dtype": str(network.dtype).removeprefix("torch."),
             **changed,
         }
-        self.folder, self.device = folder, network.device
+        self.checkout, self.device = Checkout(folder), network.device
         module, _, name = CLASSES[file].partition("@")
-        made = _found(folder, module, name)
-        with _theirs(folder), torch.device(self.device):
+        made = self.checkout.find(module, name)
+        with self.checkout.running(), torch.device(self.device):
             self.model = made(settings)
         _load(self.model, state, folder)
         self.model.to(self.device).eval()
@@ -63,7 +119,7 @@ class Reference:
     @torch.inference_mode()
     def run(self, batch: Mapping[str, Tensor]) -> Outputs:
         """Outputs of the last step: every row takes all of them, as the reference evaluates."""
-        with _theirs(self.folder):
+        with self.checkout.running():
             with torch.device(self.device):
                 carry = self.model.initial_carry(batch)
             while True:
@@ -81,15 +137,15 @@ class Lesson:
 
     def __init__(self, theirs: Reference, loss: str) -> None:
         """``BadInput`` if the checkout has no such loss head."""
-        head = _found(theirs.folder, "losses", "ACTLossHead")
-        with _theirs(theirs.folder):
+        head = theirs.checkout.find("losses", "ACTLossHead")
+        with theirs.checkout.running():
             self.head = head(theirs.model, loss).train()
         self.theirs, self.carry = theirs, None
 
     def run(self, batch: Mapping[str, Tensor]) -> float:
         """Loss summed over the rows; the gradients of its mean, and no older ones, are left on the parameters."""
         self.head.zero_grad(set_to_none=True)
-        with _theirs(self.theirs.folder):
+        with self.theirs.checkout.running():
             if self.carry is None:
                 with torch.device(self.theirs.device):
                     self.carry = self.head.initial_carry(batch)
@@ -107,56 +163,13 @@ class Lesson:
         self.head.compile(dynamic=False)
 
 
-def _found(folder: Path, module: str, name: str) -> Callable[..., Any]:
-    path = folder / "models" / f"{module.replace('.', '/')}.py"
-    if not path.is_file():
-        raise BadInput(f"{folder}: holds no models/{module.replace('.', '/')}.py: give a checkout of the reference")
-    with _alone(folder):
-        try:
-            return getattr(importlib.import_module(f"models.{module}"), name)
-        except ImportError as error:
-            raise BadInput(f"{path}: cannot be imported ({error}): install what it needs") from error
-        except AttributeError as error:
-            raise BadInput(f"{path}: has no class {name}: give a checkout of the reference") from error
-        except Exception as error:
-            raise BadInput(f"{path}: cannot be imported ({_line(error)}): give a checkout of the reference") from error
-
-
-@contextlib.contextmanager
-def _theirs(folder: Path) -> Iterator[None]:
-    """What goes wrong in the folder's code is told as that, in one line. Memory that is not enough is told as it is."""
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        raise BadInput(f"{folder}: its code fails ({_line(error)}): is it the reference, unchanged?") from error
-
-
 def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """``models`` means the folder's package, and only in here: what it imported stays alive through its class."""
-    hidden = {name: sys.modules.pop(name) for name in _modules()}
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name in _modules():
-            del sys.modules[name]
-        sys.modules.update(hidden)
-
-
-def _modules() -> list[str]:
-    return [name for name in sys.modules if name == "models" or name.startswith("models.")]
 
 
 def _load(model: torch.nn.Module, state: Mapping[str, Tensor], folder: Path) -> None:
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:
-        raise BadInput(f"{folder}: its model does not take the weights: {_line(error)}") from error
+        line = " ".join(str(error).split())
+        raise BadInput(f"{folder}: its model does not take the weights: {line[:300]}") from error
