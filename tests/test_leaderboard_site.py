@@ -232,7 +232,7 @@ def test_the_table_of_a_readme(call: Call, tmp_path: Path) -> None:
     assert text.startswith("# A\n\n<!-- leaderboard -->\n\n| task, split")
     assert text.endswith("<!-- /leaderboard -->\n\nrest\n")
     (line,) = [line for line in text.splitlines() if line.startswith("| sudoku-4x4, test")]
-    assert "99.8 trm-nano.sudoku-4x4" in line
+    assert "100.0 direct-nano.sudoku-4x4" in line
     assert "500 of 500 puzzles" in line
     assert call(*args, "--check").code == 0
     file.write_text("no marks")
