@@ -1,8 +1,7 @@
 """The bench: turns, ratios, what its verbs print and write, and a checkout of the reference beside us.
 
 The published repository does not come with this one. ``CHECKOUT`` is a stand-in written for these tests: it has the
-interface and
-the tensor names, and its network is ours, called through them.
+interface and the tensor names, and its network is ours, called through them.
 """
 
 from __future__ import annotations

@@ -42,6 +42,13 @@ def resolve_device(name: str, uses_torch: bool = True) -> str:
     return name
 
 
+def use_threads(count: int) -> None:
+    """Let torch compute with ``count`` CPU threads."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
 def share_cores(processes: int) -> None:
     """Let torch use this process's share of the cores."""
     import torch

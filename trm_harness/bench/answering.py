@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trm_harness.api import LoadedModel
 from trm_harness.bench.clock import Timing, Work, by_turns, ratio
-from trm_harness.bench.machine import PRODUCT, Product, describe, fastest_product, waiting
+from trm_harness.bench.machine import PRODUCT, Product, describe_used, fastest_product, waiting
 from trm_harness.bench.reference import Reference
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.plan import Asked, Item, batch_up, item_seed, to_batch
@@ -46,7 +46,7 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
     work: dict[str, Work] = {}
     for halt in ("full", "adaptive"):
         answer = partial(predict, loaded.task, model, asked, steps, halt, lambda share: None, above=question.above)
-        work[halt] = _plainly(answer)
+        work[halt] = plain_kernels()(answer)
     if question.compiled:
         compile_stacks(model.network, lambda message: None)
         work["compiled"] = partial(predict, loaded.task, model, asked, steps, "full", lambda share: None)
@@ -58,7 +58,7 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
         with torch.inference_mode():
             agreement = _agreement(model, asked, theirs.run(batch), steps)
         answer = partial(_their_answers, theirs, batch)
-        work["reference"] = _plainly(answer)
+        work["reference"] = plain_kernels()(answer)
         if question.compiled:
             theirs.compile()
             work["compiled reference"] = answer
@@ -76,16 +76,6 @@ def _asked(loaded: LoadedModel, question: Question) -> list[Asked]:
         made.append(Asked(Item(place, 0, IDENTITY, 0), bare, encoded, item_seed(0, bare.id, 0, 0)))
     # Puzzles of one length: the most that there are.
     return max(batch_up(made, lambda length: len(made)), key=len)
-
-
-def _plainly(work: Work) -> Work:
-    """``work`` as it is written, whatever is compiled beside it."""
-
-    def run() -> None:
-        with plain_kernels():
-            work()
-
-    return run
 
 
 def _reference(model: TorchModel, question: Question, asked: Sequence[Asked]) -> tuple[Reference, dict[str, Any]]:
@@ -164,5 +154,5 @@ def _told(
         "rows": rows,
         "measured_beside": beside,
         "agreement": agreement,
-        "machine": describe(device),
+        "machine": describe_used(device),
     }

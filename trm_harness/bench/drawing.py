@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from trm_harness import environment
 from trm_harness.bench.clock import by_turns
+from trm_harness.bench.machine import describe
 from trm_harness.errors import BadInput
 from trm_harness.registry import default
 
@@ -23,8 +25,8 @@ def bench(task: str, data: Path | None, batch: int, repeats: int) -> dict[str, A
         raise BadInput(f"task {task} offers no training examples: choose another task")
     source = made.training_source(0, {}, {})
     loaded = environment.peak_memory("cpu")
-    count = iter(range(1, 1_000_000_000))
-    work = {name: lambda name=name: source.draw(name, next(count), batch) for name in source.buckets}
+    numbers = count(1)
+    work = {name: lambda name=name: source.draw(name, next(numbers), batch) for name in source.buckets}
     timings = by_turns(work, repeats)
     mean = sum(share * timings[name].median for name, share in source.buckets.items()) / sum(source.buckets.values())
     return {
@@ -41,9 +43,5 @@ def bench(task: str, data: Path | None, batch: int, repeats: int) -> dict[str, A
             "at_the_end": environment.peak_memory("cpu"),
             "added": environment.peak_memory("cpu") - before,
         },
-        "machine": {
-            "device": "cpu",
-            "device_name": environment.device_name("cpu"),
-            "environment": environment.snapshot().model_dump(),
-        },
+        "machine": describe("cpu"),
     }

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trm_harness.bench.clock import Timing, Work, by_turns, ratio
-from trm_harness.bench.machine import PRODUCT, Product, describe, fastest_product, waiting
+from trm_harness.bench.machine import PRODUCT, Product, describe_used, fastest_product, waiting
 from trm_harness.bench.reference import Lesson, Reference
 from trm_harness.errors import BadInput
 from trm_harness.nn.model import DTYPES
@@ -44,15 +45,15 @@ def bench(job: Job, question: Question) -> dict[str, Any]:
         # The reference has no micro-batches.
         recipe = dataclasses.replace(recipe, accumulate=1)
     parts = build(dataclasses.replace(job, recipe=recipe))
-    learner, count = Learner(parts.model, parts.source, recipe), iter(range(1, 1_000_000))
+    learner, numbers = Learner(parts.model, parts.source, recipe), count(1)
     bucket = max(parts.source.buckets, key=parts.source.buckets.__getitem__)
     drawn = Drawn(bucket, parts.source.draw(bucket, 1, recipe.batch_size))
     device = str(parts.model.network.device)
-    work: dict[str, Work] = {"step": _plainly(partial(learner.advance, drawn))}
-    work["batch"] = lambda: parts.source.draw(bucket, next(count), recipe.batch_size)
+    work: dict[str, Work] = {"step": plain_kernels()(partial(learner.advance, drawn))}
+    work["batch"] = lambda: parts.source.draw(bucket, next(numbers), recipe.batch_size)
     lesson, agreement = _lesson(parts, learner, drawn, question)
     if lesson is not None:
-        work |= {"gradients": _plainly(partial(learner.gradients, drawn)), THEIRS: _plainly(lesson)}
+        work |= {"gradients": plain_kernels()(partial(learner.gradients, drawn)), THEIRS: plain_kernels()(lesson)}
     if question.compiled:
         compile_stacks(parts.model.network, lambda message: None)
         work["compiled step"] = partial(learner.advance, drawn)
@@ -71,18 +72,8 @@ def bench(job: Job, question: Question) -> dict[str, Any]:
         **_told(timings, recipe.batch_size, flops, product),
         "input": timings["batch"].as_dict() | waits,
         "agreement": agreement,
-        "machine": describe(device),
+        "machine": describe_used(device),
     }
-
-
-def _plainly(work: Work) -> Work:
-    """``work`` as it is written, whatever is compiled beside it."""
-
-    def run() -> None:
-        with plain_kernels():
-            work()
-
-    return run
 
 
 def _lesson(parts: Parts, learner: Learner, drawn: Drawn, question: Question) -> tuple[Work | None, dict[str, Any]]:

@@ -1,15 +1,19 @@
-"""What the machine is, and the most floating point operations a second that its matrix products reach."""
+"""What the machine is, and the most floating point operations a second that its matrix products reach.
+
+torch is imported where it computes: what is measured without it must not hold its memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from trm_harness import environment
 from trm_harness.bench.clock import Timing, by_turns, ratio
+
+if TYPE_CHECKING:
+    import torch
 
 SIDES = {"cpu": (512, 1024), "cuda": (2048, 4096, 8192)}
 """Sides of the square matrices that are tried; others than these devices take the CPU's."""
@@ -52,18 +56,24 @@ def fastest_product(device: str, dtype: torch.dtype, repeats: int = 3) -> Produc
 def waiting(device: str) -> Callable[[], None]:
     """Returns when ``device`` is idle."""
     if device.startswith("cuda"):
+        import torch
+
         return lambda: torch.cuda.synchronize(device)
     return lambda: None
 
 
 def describe(device: str) -> dict[str, Any]:
-    """The device, its peak memory so far, and the environment, JSON-ready."""
+    """The device and the environment, JSON-ready."""
     return {
         "device": device,
         "device_name": environment.device_name(device),
-        "peak_memory_bytes": environment.peak_memory(device),
         "environment": environment.snapshot().model_dump(),
     }
+
+
+def describe_used(device: str) -> dict[str, Any]:
+    """:func:`describe` with the device's peak memory so far."""
+    return describe(device) | {"peak_memory_bytes": environment.peak_memory(device)}
 
 
 def _rate(side: int, device: str, dtype: torch.dtype, repeats: int) -> float:
@@ -73,6 +83,8 @@ def _rate(side: int, device: str, dtype: torch.dtype, repeats: int) -> float:
 
 
 def _product(side: int, device: str, dtype: torch.dtype, times: int) -> Callable[[], object]:
+    import torch
+
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
 

@@ -98,7 +98,7 @@ class Reference:
 
         ``BadInput`` if ``folder`` is no such checkout, lacks a package, or cannot express the network.
         """
-        file, arch, state = reference_form(architecture, network, names)
+        file, arch, state, _ = reference_form(architecture, network, names)
         config = network.config
         settings = arch | {
             "batch_size": batch,

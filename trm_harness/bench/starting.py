@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from trm_harness import environment
 from trm_harness.bench.clock import by_turns
+from trm_harness.bench.machine import describe
 
 TARGET_S = 0.25
 """What ``--help`` and every listing must stay under."""
@@ -50,11 +50,7 @@ def bench(repeats: int) -> dict[str, Any]:
         "bench": "cli",
         "target_s": TARGET_S,
         "rows": rows,
-        "machine": {
-            "device": "cpu",
-            "device_name": environment.device_name("cpu"),
-            "environment": environment.snapshot().model_dump(),
-        },
+        "machine": describe("cpu"),
     }
 
 

@@ -78,13 +78,13 @@ def eval_command(**choices: Any) -> None:
     """Puzzles answered a second: full depth, adaptive halting, compiled, and the reference."""
     from trm_harness.api import load_model
     from trm_harness.bench.answering import Question, bench
-    from trm_harness.registry import default
+    from trm_harness.environment import use_threads
 
-    _use_threads(choices["threads"])
-    spec = default().tasks.spec(choices["task_id"])
+    if choices["threads"]:
+        use_threads(choices["threads"])
     named = ("device", "dtype", "weights", "untrained", "data")
     loaded = load_model(choices["model_id"], choices["task_id"], **{name: choices[name] for name in named})
-    split = choices["split"] or spec.default_split
+    split = choices["split"] or loaded.task.spec.default_split
     question = Question(
         split,
         choices["batch_size"],
@@ -245,10 +245,3 @@ def _writable(path: Path | None) -> Path | None:
     if path is not None and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
         raise BadInput(f"{path} cannot be written: give --out a file in a folder that is there")
     return path
-
-
-def _use_threads(threads: int | None) -> None:
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)

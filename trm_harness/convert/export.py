@@ -59,8 +59,7 @@ def export_reference(card: Card, out: Path) -> list[Path]:
 
     architecture = architecture_of(default().models.spec(card.architecture))
     network, names, encoding = load_weights(weights_path(card), architecture)
-    _, arch, state = reference_form(architecture, network, names)
-    names = _table(network, names)[0]
+    _, arch, state, names = reference_form(architecture, network, names)
     arch |= {"forward_dtype": "bfloat16"}
     arch |= {"loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"}}
     _make(out)
@@ -78,18 +77,19 @@ def export_reference(card: Card, out: Path) -> list[Path]:
 
 def reference_form(
     architecture: Architecture, network: Network, names: Sequence[str]
-) -> tuple[str, dict[str, Any], dict[str, Tensor]]:
-    """Architecture file of the reference, ``arch`` table of its configuration, and weights under its names.
+) -> tuple[str, dict[str, Any], dict[str, Tensor], list[str]]:
+    """Architecture file of the reference, ``arch`` table of its configuration, weights under its names, and the
+    identities of its table's rows.
 
     ``BadInput`` for a network that the reference cannot express.
     """
-    table = _table(network, names)[1]
+    names, table = _table(network, names)
     file = _file(architecture, network)
     tensors = {key: value for key, value in network.state_dict().items() if key != "table.weight"}
     state = to_reference(architecture, {**tensors, "table.weight": table})
     arch = settings_to_reference(architecture, network.config.as_dict())
     arch |= {"name": CLASSES[file], "puzzle_emb_ndim": table.shape[1], "puzzle_emb_len": network.config.prefix}
-    return file, arch | {"halt_exploration_prob": 0.1, "no_ACT_continue": True}, state
+    return file, arch | {"halt_exploration_prob": 0.1, "no_ACT_continue": True}, state, names
 
 
 def _table(network: Network, names: Sequence[str]) -> tuple[list[str], Tensor]:

@@ -12,7 +12,7 @@ from trm_harness.contracts import Task
 from trm_harness.evaluate import verdicts
 from trm_harness.evaluate.results import Verdict
 from trm_harness.journal import grid_text
-from trm_harness.leaderboard.archive import fitting
+from trm_harness.leaderboard.archive import fitting, have_steps
 
 MOST_FILMS = 12
 FILM_BYTES = {False: 5_000, True: 14_000}
@@ -28,7 +28,7 @@ def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
     turns = [verdict for pair in zip(right, wrong, strict=False) for verdict in pair]
     rest = [*right[len(wrong) :], *wrong[len(right) :]]
     made = [_film(verdict) for verdict in [*turns, *rest][: 4 * MOST_FILMS]]
-    yield from fitting(made, FILM_BYTES[any(len(film["frames"]) > 1 for film in made)], MOST_FILMS)
+    yield from fitting(made, FILM_BYTES[have_steps(made)], MOST_FILMS)
 
 
 def strange(folder: Path, task: Task, stored: Sequence[Any]) -> list[str]:

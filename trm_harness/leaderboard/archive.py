@@ -183,6 +183,11 @@ def read_films(folder: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(data["films"])
 
 
+def have_steps(films: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether some answer took more than one step."""
+    return any(len(film["frames"]) > 1 for film in films)
+
+
 def fitting(films: Iterable[Mapping[str, Any]], room: float, count: int) -> Iterator[Mapping[str, Any]]:
     """The films that fit into ``room`` bytes of JSON, at most ``count``, in order; the first one whatever it takes."""
     shown = 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from trm_harness.errors import BadInput
 from trm_harness.leaderboard import views
-from trm_harness.leaderboard.archive import SELF_REPORTED, Filed, fitting, read_manifest
+from trm_harness.leaderboard.archive import SELF_REPORTED, Filed, fitting, have_steps, read_manifest
 from trm_harness.leaderboard.board import Board, build
 from trm_harness.leaderboard.rows import Row, filed_row
 from trm_harness.leaderboard.tables import flat, render
@@ -240,7 +240,7 @@ def stale(out: Path, pages: Mapping[str, bytes]) -> list[str]:
 
 
 def _film_share(filed: Filed) -> int:
-    return STEPPED_SHARE if any(len(film["frames"]) > 1 for film in filed.films) else 1
+    return STEPPED_SHARE if have_steps(filed.films) else 1
 
 
 def _asset(name: str) -> bytes:

@@ -115,7 +115,7 @@ def build(job: Job) -> Parts:
     if not hasattr(task, "training_source"):
         raise BadInput(f"task {job.task} offers no training examples: choose another task")
     if job.threads:
-        _use_threads(job.threads)
+        environment.use_threads(job.threads)
     spec = dataclasses.replace(spec, config={**spec.config, **recipe.model})
     source = task.training_source(recipe.seed, spec.config.get("encoding", {}), recipe.source)
     request = ModelRequest(
@@ -341,9 +341,3 @@ def _jsonable(value: Any) -> Any:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)
