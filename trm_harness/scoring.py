@@ -32,6 +32,17 @@ class Outcome:
     attempted: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Outcomes of puzzles that stand alone in their groups: ``ranks`` int64 ``[n]`` (0: absent), ``attempted`` bool."""
+
+    ranks: NDArray[np.int64]
+    attempted: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+
 @dataclass(frozen=True)
 class _Groups:
     """Per group (``[groups]``, in order of first appearance): puzzles right, puzzles in all, puzzles attempted."""
@@ -41,7 +52,7 @@ class _Groups:
     attempted: NDArray[np.float64]
 
 
-def score(outcomes: Sequence[Outcome], rule: str, k: int, name: str = "") -> Score:
+def score(outcomes: Sequence[Outcome] | Columns, rule: str, k: int, name: str = "") -> Score:
     """The score of ``outcomes`` under ``rule`` with ``k`` answers a puzzle, with a 95 % interval.
 
     ``name`` defaults to ``pass@k``. With nothing in the denominator the value is 0 and there is no interval.
@@ -51,9 +62,16 @@ def score(outcomes: Sequence[Outcome], rule: str, k: int, name: str = "") -> Sco
         raise BadInput(f"scoring rule '{rule}' does not exist: use one of {', '.join(RULES)}")
     if k < 1:
         raise ValueError(f"a score needs at least one attempt a puzzle, not {k}")
+    if isinstance(outcomes, Columns):
+        return RULES[rule](_alone(outcomes, k), name or f"pass@{k}")
     if len({outcome.id for outcome in outcomes}) != len(outcomes):
         raise ValueError("a puzzle has two outcomes")
     return RULES[rule](_group(outcomes, k), name or f"pass@{k}")
+
+
+def _alone(outcomes: Columns, k: int) -> _Groups:
+    right = ((outcomes.ranks > 0) & (outcomes.ranks <= k)).astype(np.float64)
+    return _Groups(right, np.ones(len(right)), outcomes.attempted.astype(np.float64))
 
 
 def _group(outcomes: Sequence[Outcome], k: int) -> _Groups:

@@ -104,6 +104,23 @@ def lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
         yield number, line
 
 
+def line_blocks(file: BinaryIO, path: Path, size: int) -> Iterator[tuple[int, list[bytes], bool]]:
+    """What :func:`lines` gives, as many at once as ``size`` bytes hold: the number of the first, and the lines.
+
+    Line breaks are left out; a last line that has none comes alone, with ``False`` behind it.
+    """
+    number, rest = 1, b""
+    while data := file.read(size):
+        *found, rest = (rest + data).split(b"\n")
+        if max(map(len, (*found, rest))) > LINE_LIMIT:
+            raise BadInput(f"{path} is damaged near line {number}: one is longer than {LINE_LIMIT // MIB} MiB")
+        if found:
+            yield number, found, True
+            number += len(found)
+    if rest:
+        yield number, [rest], False
+
+
 class _Unpacking(io.RawIOBase):
     """The content of an ``.xz`` stream, unpacked as it is read: a header may ask for a window of gigabytes."""
 

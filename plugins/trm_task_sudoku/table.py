@@ -96,7 +96,7 @@ class Table:
         windows = sliding_window_view(self._text, _WIDTH)[np.where(fits, first, 0)]
         fits &= (self._text[np.maximum(first - 1, 0)] == _COMMA) & (windows[:, CELLS] == _COMMA)
         grids = _DIGIT[np.stack([windows[:, :CELLS], windows[:, CELLS + 1 :]], axis=1)].reshape(-1, 2, SIZE, SIZE)
-        fits &= _solved(grids)
+        fits &= solved(grids)
         if not fits.all():
             raise self._refusal(rows[np.argmin(fits)])
         return grids, ratings
@@ -133,14 +133,23 @@ class Listed(Sequence[Puzzle]):
     def __init__(self, prefix: str, boards: Boards, numbers: Sequence[int] | NDArray[np.int64]) -> None:
         self.boards = boards
         self._prefix, self._numbers = prefix, numbers
+        self.facts = {"rating": boards.ratings, "givens": (boards.grids[:, 0] > 0).sum(axis=(1, 2))}
         # Plain numbers: a puzzle is made anew whenever it is asked for, hundreds of thousands of times in a run.
-        self._givens = (boards.grids[:, 0] > 0).sum(axis=(1, 2)).tolist()
-        self._ratings = boards.ratings.tolist()
+        self._ratings, self._givens = (fact.tolist() for fact in self.facts.values())
         # Puzzles hold views of these grids.
         boards.grids.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.boards.ratings)
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        """Ids of the puzzles at ``places``."""
+        return list(map(f"{self._prefix}-%07d".__mod__, [self._numbers[place] for place in places]))
+
+    def grids(self, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Questions and answers, ``uint8 [places, 9, 9]`` each."""
+        chosen = self.boards.grids[places]
+        return chosen[:, 0], chosen[:, 1]
 
     @overload
     def __getitem__(self, index: int) -> Puzzle: ...
@@ -156,12 +165,14 @@ class Listed(Sequence[Puzzle]):
         return Puzzle(name, name, grids[0], grids[1], facts=facts)
 
 
-def _solved(grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def solved(grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which of ``grids [count, 2, 9, 9]`` hold a question and a full grid that keeps its clues and the rules."""
     questions, answers = grids[:, 0], grids[:, 1]
-    keeps = ((questions == 0) | (questions == answers)).all(axis=(1, 2)) & (answers <= SIZE).all(axis=(1, 2))
-    marks = np.uint16(1) << np.minimum(answers, SIZE + 1).astype(np.uint16)
-    boxes = marks.reshape(-1, 3, 3, 3, 3).swapaxes(2, 3).reshape(-1, SIZE, SIZE)
-    for houses in (marks, marks.swapaxes(1, 2), boxes):
-        keeps &= (np.bitwise_or.reduce(houses, axis=2) == _FULL).all(axis=1)
+    keeps = ((questions == 0) | (questions == answers)).reshape(-1, CELLS).all(axis=1)
+    keeps &= answers.reshape(-1, CELLS).max(axis=1, initial=0) <= SIZE
+    # Puzzles along the last axis: every house is then a sum of long rows.
+    marks = np.ascontiguousarray(np.moveaxis(np.uint16(1) << np.minimum(answers, SIZE + 1).astype(np.uint16), 0, 2))
+    boxes = marks.reshape(3, 3, 3, 3, -1).swapaxes(1, 2).reshape(SIZE, SIZE, -1)
+    for houses, axis in ((marks, 1), (marks, 0), (boxes, 1)):
+        keeps &= (np.bitwise_or.reduce(houses, axis=axis) == _FULL).all(axis=0)
     return keeps

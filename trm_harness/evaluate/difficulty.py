@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,10 +18,10 @@ BANDS = 5
 
 @dataclass
 class Difficulty:
-    """Numeric facts of the puzzles and whether the single pass was right."""
+    """Numeric facts of the puzzles and whether the single pass was right: lists to add to, or whole arrays."""
 
-    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    right: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
+    values: Mapping[str, Any] = field(default_factory=lambda: defaultdict(list))
+    right: Mapping[str, Any] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, puzzle: Puzzle, right: bool) -> None:
         """Count one puzzle in, under each of its facts that is a number."""
@@ -34,7 +35,7 @@ class Difficulty:
         return tuple(entry for name in self.values for entry in self._bands(name))
 
     def _bands(self, name: str) -> Iterator[DifficultyEntry]:
-        values, right = np.array(self.values[name]), np.array(self.right[name])
+        values, right = np.array(self.values[name], float), np.array(self.right[name])
         # Inner edges are values of the set itself: a puzzle belongs to the band whose edge is at or above it.
         edges = np.unique(np.quantile(values, np.arange(1, BANDS) / BANDS, method="lower"))
         band = np.searchsorted(edges, values)

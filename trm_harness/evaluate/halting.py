@@ -24,9 +24,9 @@ def _zeros() -> NDArray[np.int64]:
 class Halting:
     """Sums over single passes. ``stopped`` and ``kept`` are steps and right answers had it halted at each threshold."""
 
-    steps: list[int] = field(default_factory=list)
-    halts: list[float] = field(default_factory=list)
-    exact: list[bool] = field(default_factory=list)
+    steps: list[int] | NDArray[np.int32] = field(default_factory=list)
+    halts: list[float] | NDArray[np.float64] = field(default_factory=list)
+    exact: list[bool] | NDArray[np.bool_] = field(default_factory=list)
     stopped: NDArray[np.int64] = field(default_factory=_zeros)
     kept: NDArray[np.int64] = field(default_factory=_zeros)
 
@@ -42,13 +42,22 @@ class Halting:
         self.stopped += stops + 1
         self.kept += np.array(right)[stops]
 
+    def count(self, halts: NDArray[np.float64], right: NDArray[np.bool_]) -> None:
+        """What halting at each threshold had done to many passes of one length, ``[passes, steps]``."""
+        # The largest logit so far: it passes a threshold when the first one does, and fmax skips what is no number.
+        peaks, rows = np.fmax.accumulate(halts, axis=1), np.arange(len(halts))
+        for place, logit in enumerate(_LOGITS):
+            stops = np.minimum((~(peaks > logit)).sum(axis=1), halts.shape[1] - 1)
+            self.stopped[place] += int(stops.sum()) + len(stops)
+            self.kept[place] += int(right[rows, stops].sum())
+
     def entry(self, full: bool) -> HaltingEntry:
         """Halting statistics; calibration only where every answer is known, thresholds only if every step was run."""
         logits, n = np.array(self.halts), len(self.steps)
         bins = calibration(sigmoid(logits), np.array(self.exact)) if len(self.exact) == n else ()
         gap = sum(entry.n * abs(entry.confidence - entry.accuracy) for entry in bins) / n if bins else None
-        thresholds = self._thresholds() if full and self.exact and max(self.steps) > 1 else ()
-        equal = [entry for entry in thresholds if entry.correct >= sum(self.exact)]
+        thresholds = self._thresholds() if full and len(self.exact) and np.max(self.steps) > 1 else ()
+        equal = [entry for entry in thresholds if entry.correct >= np.sum(self.exact)]
         return HaltingEntry(
             n=n,
             mean_steps=float(np.mean(self.steps)),

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trm_harness.contracts import Model, Perturbable, Task
+from trm_harness.contracts import Columnar, Model, Perturbable, Task
 from trm_harness.errors import BadInput, PluginError
 from trm_harness.scoring import RULES
 from trm_harness.types import IDENTITY, Batch, Encoded, Puzzle
@@ -29,6 +29,7 @@ HALTLESS = ("trivial", "llm")
 """Families of models whose halting score is the same for every answer."""
 
 SELECTS = ("mode", "halt", "oracle")
+_NAMED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -133,12 +134,25 @@ class Selection:
     def __getitem__(self, place: int) -> Puzzle:
         return self.puzzles[self.indices[place]]
 
+    @property
+    def hidden(self) -> int:
+        """Puzzles whose answer nobody here knows."""
+        return 0 if isinstance(self.puzzles, Columnar) else sum(puzzle.answer is None for puzzle in self)
+
     def sha256(self) -> str:
         """Hash of the ids in order."""
         digest = hashlib.sha256()
-        for puzzle in self:
-            digest.update(f"{puzzle.id}\n".encode())
+        for names in self._names():
+            digest.update("".join(f"{name}\n" for name in names).encode())
         return digest.hexdigest()
+
+    def _names(self) -> Iterator[Sequence[str]]:
+        """Ids in order, some at once."""
+        if not isinstance(self.puzzles, Columnar):
+            yield from ([puzzle.id] for puzzle in self)
+            return
+        for start in range(0, len(self), _NAMED_AT_ONCE):
+            yield self.puzzles.names(self.indices[start : start + _NAMED_AT_ONCE])
 
 
 class Item(NamedTuple):
@@ -249,6 +263,9 @@ def item_seed(seed: int, puzzle: str, view: int, restart: int) -> int:
 def select(task: Task, plan: InferencePlan) -> Selection:
     """The puzzles of ``plan``; ``BadInput`` for an id that the split does not have, or an empty split."""
     puzzles = task.puzzles(plan.split)
+    if isinstance(puzzles, Columnar) and len(puzzles) and not plan.puzzles:
+        count = min(len(puzzles), plan.limit or len(puzzles))
+        return Selection(puzzles, range(count), count)
     wanted, seen = set(plan.puzzles), set()
     groups: dict[str, None] = {}
     indices: list[int] = []

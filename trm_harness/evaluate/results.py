@@ -24,7 +24,7 @@ from trm_harness.record import (
     ProtocolEntry,
     ScoreEntry,
 )
-from trm_harness.scoring import Outcome, score
+from trm_harness.scoring import Columns, Outcome, score
 from trm_harness.specs import TaskSpec
 from trm_harness.types import Candidate, Puzzle
 from trm_harness.vote import ranked
@@ -68,8 +68,8 @@ class Verdict:
 class Assessment:
     """Sums over the verdicts, from which a record's scores are made. ``chosen`` has outcomes by way of choosing."""
 
-    chosen: dict[str, list[Outcome]] = field(default_factory=lambda: {select: [] for select in SELECTS})
-    single: list[Outcome] = field(default_factory=list)
+    chosen: Mapping[str, list[Outcome] | Columns] = field(default_factory=lambda: {select: [] for select in SELECTS})
+    single: list[Outcome] | Columns = field(default_factory=list)
     measures: Counter[str] = field(default_factory=Counter)
     right_at: list[int] = field(default_factory=list)
     halting: Halting = field(default_factory=Halting)
@@ -102,7 +102,7 @@ class Assessment:
 
     def scores(self, spec: TaskSpec, protocol: ProtocolEntry) -> tuple[ScoreEntry, ...]:
         """Every score: single pass and voted, each k up to the attempts, each of the task's rules."""
-        if not self.single:
+        if not len(self.single):
             return ()
         select = choosing(protocol.select)
         singles = [
@@ -165,14 +165,15 @@ def assess(
     ``voting_views`` lets only the first so many views vote, ``select`` chooses otherwise than the run did.
     ``BadInput`` for a journal that lacks rows, repeats one, or holds rows of other puzzles.
     """
-    total = Assessment()
+    total, names = Assessment(), _measure_names(work)
     with tables(work, out) as write:
         for place, rows in by_puzzle(work, entries):
             for row in rows:
                 total.work[row.length] += row.steps
             verdict = judge(work.task, work.selection[place], rows, select or work.plan.select, voting_views)
             total.add(verdict)
-            write(verdict)
+            if out is not None:
+                write([_line_of(verdict, names)], _candidate_lines(verdict))
     return total
 
 
@@ -226,20 +227,23 @@ def judge(
     )
 
 
-@contextmanager
-def tables(work: Work, out: Path | None) -> Iterator[Callable[[Verdict], None]]:
-    """A function that adds a verdict to both CSV files, which take their names only once all are written."""
-    if out is None:
-        yield lambda verdict: None
-        return
-    names = _measure_names(work)
-    with ExitStack() as files:
-        puzzles = files.enter_context(_table(out / PUZZLES_FILE, (*PUZZLE_COLUMNS, *names)))
-        candidates = files.enter_context(_table(out / CANDIDATES_FILE, CANDIDATE_COLUMNS))
+Lines = Callable[[Iterable[Sequence[object]], Iterable[Sequence[object]]], None]
+"""Adds lines to ``puzzles.csv`` and to ``candidates.csv``."""
 
-        def write(verdict: Verdict) -> None:
-            puzzles([_puzzle_line(verdict) + [verdict.measures.get(name, "") for name in names]])
-            candidates(_candidate_lines(verdict))
+
+@contextmanager
+def tables(work: Work, out: Path | None) -> Iterator[Lines]:
+    """What adds lines to both CSV files of ``out``, which take their names only once all are written."""
+    if out is None:
+        yield lambda puzzles, candidates: None
+        return
+    with ExitStack() as files:
+        add_puzzles = files.enter_context(_table(out / PUZZLES_FILE, (*PUZZLE_COLUMNS, *_measure_names(work))))
+        add_candidates = files.enter_context(_table(out / CANDIDATES_FILE, CANDIDATE_COLUMNS))
+
+        def write(puzzles: Iterable[Sequence[object]], candidates: Iterable[Sequence[object]]) -> None:
+            add_puzzles(puzzles)
+            add_candidates(candidates)
 
         yield write
 
@@ -259,30 +263,36 @@ def _table(file: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Se
         temporary.unlink(missing_ok=True)
 
 
-def _puzzle_line(verdict: Verdict) -> list[object]:
-    """A row of ``puzzles.csv`` up to the measures."""
-    single = verdict.single
-    return [
-        verdict.puzzle.id,
-        verdict.puzzle.group,
-        int(bool(verdict.candidates)),
-        verdict.rank or "",
-        len(verdict.candidates),
-        verdict.candidates[0].votes if verdict.candidates else 0,
-        "" if verdict.hidden else int(verdict.right_at[-1]),
-        single.steps,
-        "".join(str(int(right)) for right in verdict.right_at),
-        " ".join(f"{halt:.9g}" for halt in single.halts),
-    ]
+def puzzle_line(
+    name: str, group: str, counts: tuple[object, ...], right: Sequence[bool], halts: Sequence[float]
+) -> list[object]:
+    """A row of ``puzzles.csv`` up to the measures. ``counts``: attempted, rank, candidates, votes for the first."""
+    single = int(right[-1]) if right else ""
+    steps = "".join(str(int(step)) for step in right)
+    return [name, group, *counts, single, len(halts), steps, " ".join(f"{halt:.9g}" for halt in halts)]
+
+
+def candidate_line(
+    name: str, rank: int, votes: tuple[int, float, int], correct: object, text: str | None, peak: float
+) -> tuple[object, ...]:
+    """A row of ``candidates.csv``. ``votes``: their number, their mean halting score, the first of them."""
+    count, halt, first = votes
+    return name, rank, count, f"{halt:.9g}", first, correct, text, f"{peak:.9g}"
+
+
+def _line_of(verdict: Verdict, names: Sequence[str]) -> list[object]:
+    """The row of ``puzzles.csv``, with the measures of these names."""
+    puzzle, found = verdict.puzzle, verdict.candidates
+    counts = (int(bool(found)), verdict.rank or "", len(found), found[0].votes if found else 0)
+    line = puzzle_line(puzzle.id, puzzle.group, counts, verdict.right_at, verdict.single.halts)
+    return line + [verdict.measures.get(name, "") for name in names]
 
 
 def _candidate_lines(verdict: Verdict) -> Iterator[tuple[object, ...]]:
     """Rows of ``candidates.csv``."""
     correct = [int(right) for right in verdict.correct] or [""] * len(verdict.texts)
-    for rank, (candidate, text, right) in enumerate(zip(verdict.candidates, verdict.texts, correct, strict=True), 1):
-        halt = f"{candidate.halt:.9g}"
-        peak = f"{candidate.peak:.9g}"
-        yield verdict.puzzle.id, rank, candidate.votes, halt, candidate.first_seen, right, text, peak
+    for rank, (one, text, right) in enumerate(zip(verdict.candidates, verdict.texts, correct, strict=True), 1):
+        yield candidate_line(verdict.puzzle.id, rank, (one.votes, one.halt, one.first_seen), right, text, one.peak)
 
 
 def _in_order(work: Work, place: int, rows: list[Entry]) -> list[Entry]:

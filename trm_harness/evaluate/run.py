@@ -16,10 +16,11 @@ from typing import Any
 from trm_harness import environment
 from trm_harness.contracts import Metered, Model, Task
 from trm_harness.errors import BadInput
+from trm_harness.evaluate.columns import assess_journal
 from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.evaluate.observe import Observers
 from trm_harness.evaluate.plan import SELECTS, InferencePlan, Selection, Work, select
-from trm_harness.evaluate.results import Assessment, Verdict, assess, by_puzzle, choosing, headline, judge
+from trm_harness.evaluate.results import Assessment, Verdict, by_puzzle, choosing, headline, judge
 from trm_harness.evaluate.stored import StoredPlan
 from trm_harness.evaluate.workers import Answered, Batches, Tick, Workers, one_by_one
 from trm_harness.journal import Journal, recover, scan
@@ -171,7 +172,7 @@ def rescore(
         "vote": VOTES[choosing(chosen)],
     }
     record = record.model_copy(update={"protocol": record.protocol.model_copy(update=update)})
-    found = assess(work, scan(folder / JOURNAL_FILE), voting, select=chosen)
+    found = assess_journal(work, folder / JOURNAL_FILE, voting, select=chosen)
     return record.model_copy(update=_findings(task, found, record))
 
 
@@ -269,7 +270,7 @@ class _Run:
 
     def _scored(self, record: RunRecord, clock: _Meter) -> RunRecord:
         """The successful record, written beside its tables."""
-        assessment = assess(self.work, scan(self.folder / JOURNAL_FILE), out=self.folder)
+        assessment = assess_journal(self.work, self.folder / JOURNAL_FILE, out=self.folder)
         findings = _findings(self.work.task, assessment, record)
         closed = self._sat(record.model_copy(update=findings), clock)
         work = sum(self.model.cost(length).flops_per_step * steps for length, steps in assessment.work.items())
@@ -364,7 +365,7 @@ def _first_record(
         selection=SelectionEntry(
             groups=selection.groups,
             puzzles=len(selection),
-            hidden=sum(puzzle.answer is None for puzzle in selection),
+            hidden=selection.hidden,
             limit=stored.plan.limit,
             ids=stored.plan.puzzles,
             sha256=stored.selection_sha256,
