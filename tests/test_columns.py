@@ -98,6 +98,16 @@ def test_columns_say_what_puzzles_one_by_one_say(
         assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
+@pytest.mark.parametrize("last", [None, np.zeros((2, 2), np.uint8)])
+def test_answers_none_of_which_has_the_puzzles_shape_are_scored(task: Any, tmp_path: Path, last: Grid | None) -> None:
+    work = work_of(task, 5)
+    rows = [Row(puzzle.id, 0, "", 0, (last,) * 2, (0.5, 1.0), 2, 81) for puzzle in work.selection]
+    path = journal(tmp_path, rows)
+    many = assess_journal(work, path)
+    assert told(work, many) == told(work, assess(work, scan(path)))
+    assert many.right_at == [0, 0]
+
+
 def test_measures_of_many_are_those_of_each(task: Any) -> None:
     puzzles, rng = task.puzzles("test")[:60], np.random.default_rng(2)
     given = np.stack([puzzle.answer for puzzle in puzzles])

@@ -155,7 +155,7 @@ def _judge(
     given, alike = text_grids(texts, answers.shape[1:])
     rows = np.repeat(np.arange(len(block)), np.diff(begins))[fresh]
     right = np.zeros(len(texts), bool)
-    right[alike] = (given == answers[rows[alike]]).reshape(len(alike), -1).all(axis=1)
+    right[alike] = (given == answers[rows[alike]]).all(axis=(1, 2))
     finals = which[begins[1:] - 1]
     last = [texts[place] for place in finals.tolist()]
     # The grid of every row's final answer, where it has one of the puzzles' shape.
