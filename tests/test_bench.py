@@ -10,12 +10,19 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.test_cli_eval import Call, call
-from trm_harness.bench import clock, machine, starting
+from trm_harness.bench import clock, judging, machine, starting
 from trm_harness.bench.clock import Timing
+from trm_harness.contracts import Columnar
+from trm_harness.evaluate.columns import assess_journal
+from trm_harness.evaluate.plan import InferencePlan
+from trm_harness.evaluate.results import assess
+from trm_harness.journal import scan
+from trm_harness.registry import default
 
 __all__ = ["call"]
 
@@ -246,6 +253,46 @@ def test_data_tells_rates_and_memory(call: Call) -> None:
     memory = found["memory_bytes"]
     assert memory["before"] <= memory["with_the_task"] <= memory["at_the_end"]
     assert call("bench", "data", "--task", "nothing").code == 2
+
+
+def test_score_tells_a_quarter_half_and_all(call: Call, tmp_path: Path) -> None:
+    score = ("bench", "score", "--task", "sudoku-6x6", "--puzzles", "1200", "--steps", "3", "--repeats", "1")
+    said = call(*score, "--out", str(tmp_path / "found.json"))
+    assert said.code == 0, said.err
+    assert "sudoku-6x6, split test with 500 puzzles of its own; 1 views, 3 steps, answers made up" in said.out
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["puzzles"] for row in found["rows"]] == [300, 600, 1200]
+    assert all(row["rows"] == row["puzzles"] and row["rows_per_s"] > 0 for row in found["rows"])
+    voted = json.loads(call("bench", "score", "--task", "arc1", "--puzzles", "8", "--views", "3", "--json").out)
+    assert [row["rows"] for row in voted["rows"]] == [6, 12, 24]
+    hidden = call("bench", "score", "--task", "arc1", "--split", "nothing")
+    assert (hidden.code, "has no split 'nothing'" in hidden.err) == (2, True)
+
+
+def test_puzzles_again_are_the_same_as_arrays_and_one_by_one(tmp_path: Path) -> None:
+    task = default().tasks.resolve("sudoku-6x6")(default().tasks.spec("sudoku-6x6"), None)
+    own = task.puzzles("test")[:7]
+    columns, plain = judging.repeated(task, own, 20), judging.Repeated(own, 20)
+    assert isinstance(columns, Columnar)
+    again = judging.repeated(task, columns, 40)
+    assert [again[place].id for place in (3, 19, 23)] == [own[3].id, f"{own[5].id}~2", f"{own[3].id}~1"]
+    assert columns.names(range(20)) == [puzzle.id for puzzle in plain] == [puzzle.id for puzzle in columns]
+    assert len(set(columns.names(range(20)))) == 20
+    questions, answers = columns.grids(np.array([19, 2]))
+    for place, (question, answer) in zip((19, 2), zip(questions, answers, strict=True), strict=True):
+        assert (question == plain[place].input).all()
+        assert (answer == plain[place].answer).all()
+    assert columns.facts["givens"].tolist() == [puzzle.facts["givens"] for puzzle in plain]
+
+
+def test_made_up_answers_score_alike_by_columns_and_one_by_one(tmp_path: Path) -> None:
+    task = default().tasks.resolve("sudoku-9x9")(default().tasks.spec("sudoku-9x9"), None)
+    work = judging.work_of(task, InferencePlan("test"), judging.repeated(task, task.puzzles("test"), 900))
+    path = tmp_path / "journal.jsonl"
+    judging.write(path, work, steps=4)
+    many, one = assess_journal(work, path), assess(work, scan(path))
+    assert (many.right_at, many.means()) == (one.right_at, one.means())
+    assert 400 < one.right_at[-1] < 700
 
 
 def test_cli_counts_what_is_imported(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:

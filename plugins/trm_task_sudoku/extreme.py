@@ -22,7 +22,7 @@ from trm_harness.fingerprint import file_sha256
 from trm_harness.gridtask import data_folder
 from trm_harness.specs import TaskSpec
 from trm_harness.types import DataSource
-from trm_task_sudoku.table import CELLS, Listed, Table, solved
+from trm_task_sudoku.table import Listed, Table
 from trm_task_sudoku.task import SudokuTask, check_options
 from trm_task_sudoku.training import SudokuTraining
 
@@ -67,21 +67,6 @@ class ExtremeSudoku(SudokuTask):
         """
         puzzles = self.puzzles(split)
         return self._source(split, puzzles, "" if split == "test" else self._drawn_for(split)[1])
-
-    def measures_of(
-        self, questions: NDArray[np.uint8], answers: NDArray[np.uint8], given: NDArray[np.uint8]
-    ) -> dict[str, NDArray[np.float64]]:
-        """What :meth:`measures` says of each of ``n`` given answers; all grids are ``[n, 9, 9]``."""
-        right = np.reshape(given == answers, (-1, CELLS))
-        blank = np.reshape(questions == 0, (-1, CELLS))
-        # A byte holds any count of 81 cells, and sums of bytes are the quickest.
-        hits, blanks, filled = (cells.sum(axis=1, dtype=np.uint8) for cells in (right, blank, right & blank))
-        exact = hits == CELLS
-        # The answers of a file were checked when it was read.
-        valid = exact.copy()
-        valid[~exact] = solved(np.stack([questions[~exact], given[~exact]], axis=1))
-        shares = {"cell": hits / CELLS, "blank": np.where(blanks, filled / np.maximum(blanks, 1), 1.0)}
-        return {"exact": exact.astype(np.float64), "valid": valid.astype(np.float64), **shares}
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
         """Endless training batches. ``options``: ``subsample`` (how many puzzles to draw, null for all),

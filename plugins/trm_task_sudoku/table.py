@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from trm_harness.errors import BadInput
+from trm_harness.solvers.sudoku import box_shape
 from trm_harness.types import Puzzle
 from trm_task_sudoku.files import HEADER, LONGEST_RATING
 
@@ -31,7 +32,6 @@ _COMMA, _BREAK, _RETURN = b",\n\r"
 _FOREIGN = 255
 _DIGIT = np.full(256, _FOREIGN, np.uint8)
 _DIGIT[list(b".0123456789")] = [0, *range(10)]
-_FULL = (1 << SIZE + 1) - 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,13 +166,17 @@ class Listed(Sequence[Puzzle]):
 
 
 def solved(grids: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of ``grids [count, 2, 9, 9]`` hold a question and a full grid that keeps its clues and the rules."""
+    """Which of ``grids [count, 2, n, n]`` hold a question and a full grid that keeps its clues and the rules."""
+    size = grids.shape[-1]
+    height, width = box_shape(size)
     questions, answers = grids[:, 0], grids[:, 1]
-    keeps = ((questions == 0) | (questions == answers)).reshape(-1, CELLS).all(axis=1)
-    keeps &= answers.reshape(-1, CELLS).max(axis=1, initial=0) <= SIZE
+    keeps = ((questions == 0) | (questions == answers)).reshape(-1, size * size).all(axis=1)
+    keeps &= answers.reshape(-1, size * size).max(axis=1, initial=0) <= size
     # Puzzles along the last axis: every house is then a sum of long rows.
-    marks = np.ascontiguousarray(np.moveaxis(np.uint16(1) << np.minimum(answers, SIZE + 1).astype(np.uint16), 0, 2))
-    boxes = marks.reshape(3, 3, 3, 3, -1).swapaxes(1, 2).reshape(SIZE, SIZE, -1)
+    bits = np.min_scalar_type(1 << size + 1).type
+    marks = np.ascontiguousarray(np.moveaxis(bits(1) << np.minimum(answers, size + 1).astype(bits), 0, 2))
+    boxes = marks.reshape(size // height, height, size // width, width, -1).swapaxes(1, 2).reshape(size, size, -1)
+    every = bits((1 << size + 1) - 2)
     for houses, axis in ((marks, 1), (marks, 0), (boxes, 1)):
-        keeps &= (np.bitwise_or.reduce(houses, axis=axis) == _FULL).all(axis=0)
+        keeps &= (np.bitwise_or.reduce(houses, axis=axis) == every).all(axis=0)
     return keeps

@@ -44,7 +44,7 @@ device_option: Callable[[Any], Any] = click.option(
 
 @click.group()
 def command() -> None:
-    """Measure speed: eval, train, data, cli.
+    """Measure speed: eval, train, data, score, cli.
 
     What is compared runs by turns in one process, so that a busy machine slows both; the median of the turns counts.
     """
@@ -153,6 +153,30 @@ def data_command(**choices: Any) -> None:
     _tell(found, choices, [table(rows, ("bucket", "examples/s")), total, told])
 
 
+@command.command("score")
+@task_option
+@click.option("--split", help="Whose puzzles.  [default: the task's own]")
+@click.option(
+    "--puzzles",
+    type=click.IntRange(min=1),
+    help="How many; more than the split has are its own again under other names.  [default: the split's]",
+)
+@click.option("--views", type=click.IntRange(min=1), default=1, show_default=True, help="Voting views of a puzzle.")
+@click.option("--steps", type=click.IntRange(min=1), default=16, show_default=True, help="Steps of an answer.")
+@repeats_option
+@data_option
+@out_option
+@json_option
+def score_command(**choices: Any) -> None:
+    """Made-up answers written, voted and scored a second, and the memory that takes: a quarter, half, all."""
+    from trm_harness.bench.judging import Question, bench
+
+    named = ("split", "data", "views", "steps", "repeats")
+    asked = {name: choices[name] for name in named}
+    found = bench(Question(task=choices["task_id"], puzzles=choices["puzzles"] or 0, **asked))
+    _tell(found, choices, _score_lines(found))
+
+
 @command.command("cli")
 @repeats_option
 @out_option
@@ -195,6 +219,25 @@ def _train_lines(found: dict[str, Any]) -> list[str]:
         f"a batch is drawn in {1e3 * input_['median_s']:.1f} ms; with {input_['workers']} workers training waits for "
         f"batches {100 * input_['stall_share']:.1f} % of its time",
     ]
+
+
+def _score_lines(found: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            f"{row['puzzles']:,}",
+            f"{row['rows']:,}",
+            f"{row['journal_bytes'] / _MB:,.0f} MB",
+            f"{row['rows'] / row['written_s']:,.0f}",
+            f"{row['median_s']:.2f}",
+            f"{row['low_s']:.2f}-{row['high_s']:.2f}",
+            f"{row['rows_per_s']:,.0f}",
+            f"{row['peak_memory_bytes'] / _MB:,.0f} MB",
+        ]
+        for row in found["rows"]
+    ]
+    heads = ("puzzles", "answers", "journal", "written/s", "scored in s", "range s", "scored/s", "peak memory")
+    what = f"{found['task']}, split {found['split']} with {found['puzzles_of_its_own']:,} puzzles of its own"
+    return [f"{what}; {found['views']} views, {found['steps']} steps, answers made up", table(rows, heads)]
 
 
 def _rows(found: dict[str, Any], what: str) -> list[str]:

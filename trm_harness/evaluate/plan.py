@@ -197,7 +197,7 @@ class Work:
 
     def batches(self, model: Model, steps: int, done: int = 0) -> Iterator[tuple[int, list[Asked]]]:
         """``(items before it, batch)`` for every batch that holds items past the first ``done``."""
-        items, start = iter(self._items()), 0
+        items, start = iter(self.items()), 0
         while window := list(islice(items, self.window)):
             if start + len(window) > done:
                 yield from self._window(window, start, model, steps, done)
@@ -215,7 +215,7 @@ class Work:
         fixed = self.plan.batch_size
         return (lambda length: fixed) if fixed else (lambda length: self.budget.batch_size(model, length, steps))
 
-    def _items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Item]:
         """Every puzzle as it stands, then the other views puzzle by puzzle."""
         restarts = range(self.plan.restarts)
         yield from (Item(place, 0, IDENTITY, restart) for place in range(len(self.selection)) for restart in restarts)
