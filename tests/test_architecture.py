@@ -75,7 +75,7 @@ MAY_IMPORT = {
         "callable types specs contracts hookspecs plugins registry paths lock record fingerprint zoo nn environment "
         "evaluate"
     ),
-    "bench": "types contracts record environment registry api evaluate convert nn train",
+    "bench": "types contracts journal record environment registry api evaluate convert nn train",
     "stamps": "types specs contracts hookspecs plugins registry paths",
     "testing": "types specs contracts fingerprint scoring hookspecs plugins registry stamps hub evaluate train",
     "scaffold": "",

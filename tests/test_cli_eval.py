@@ -94,6 +94,28 @@ def test_settings_reach_the_model(call: Call) -> None:
     assert json.loads(said.out)["model"]["config"]["hidden_size"] == 32
 
 
+def test_without_a_compiler_the_record_says_that_nothing_was_compiled(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **options: object) -> None:
+        raise RuntimeError("no C++ compiler here")
+
+    monkeypatch.setattr("torch.compile", broken)
+    said = call(*SUDOKU, "--model", "trm-nano", "--limit", "2", "--compile", "--out", "run")
+    assert said.code == 0, said.err
+    assert "torch.compile fails here (RuntimeError): going on without it" in said.out
+    assert json.loads(Path("run/run.json").read_text())["protocol"]["compiled"] is False
+
+
+@pytest.mark.slow
+def test_a_compiled_network_answers_alike_and_its_record_says_so(call: Call) -> None:
+    halted = (*SUDOKU, "--model", "trm-nano", "--limit", "80", "--batch-size", "32", "--halt", "adaptive", "--json")
+    plain, compiled = (json.loads(call(*halted, *more).out) for more in ((), ("--compile",)))
+    assert [run["protocol"]["compiled"] for run in (plain, compiled)] == [False, True]
+    assert compiled["scores"] == plain["scores"]
+    assert "float32 compiled on cpu" in call("runs", "show", compiled["id"]).out
+
+
 def test_own_puzzles_are_told_from_the_published_ones_by_content(call: Call) -> None:
     from trm_harness.paths import shipped
 
@@ -139,6 +161,8 @@ def test_arc_puzzles_and_their_submission(call: Call) -> None:
         ((*SUDOKU[1:], "--model", "trm-nano", "--untrained", "--weights", "w"), "exclude each other"),
         ((*SUDOKU[1:], "--model", "trm-nano", "--weights", "none.safetensors"), "does not exist"),
         ((*SUDOKU[1:], "--model", "random", "--data", "nowhere"), "nowhere"),
+        ((*SUDOKU[1:], "--model", "random", "--compile"), "model random has nothing to compile: leave --compile out"),
+        ((*SUDOKU[1:], "--model", "trm-nano", "--compile", "--adapt", "full"), "--compile and --adapt exclude each"),
         (("--task", "sudoku-4x4"), "needs --task and --model"),
         (("--resume", "nothing"), "unknown run 'nothing'"),
         (("--resume", "x", "--limit", "3"), "leave the other options out"),

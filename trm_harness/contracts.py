@@ -5,7 +5,7 @@ Nothing here does anything; the evaluator (:mod:`trm_harness.evaluate`) is the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -171,6 +171,18 @@ class Perturbable(Protocol):
 
         ``seeds`` ``uint64 [rows]`` are those of the rows in ``state``. A row's noise depends on its seed and ``step``
         alone: not on its neighbours, and not on the number format.
+        """
+        ...
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A model that can make faster kernels for itself, besides :class:`Model`: what ``--compile`` asks for."""
+
+    def compile(self, say: Callable[[str], None]) -> bool:
+        """Whether it did. Where that cannot work here, ``say`` why and answer as before.
+
+        Answers stay the same up to rounding, for batches of any size.
         """
         ...
 

@@ -149,6 +149,8 @@ class ProtocolEntry(_Entry):
     """Device asked for, resolved."""
     dtype: str = "float32"
     """Number format of the network's arithmetic."""
+    compiled: bool = False
+    """Whether torch.compile's kernels did it: the same arithmetic, rounded in another order."""
     seed: Count = 0
     """Seed of transforms and of the puzzles' own seeds."""
     batch_size: Count | None = None

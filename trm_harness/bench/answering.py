@@ -19,8 +19,8 @@ from trm_harness.bench.reference import Reference
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.plan import Asked, Item, batch_up, item_seed, to_batch
 from trm_harness.evaluate.steps import predict
+from trm_harness.nn.kernels import compile_stacks, plain_kernels
 from trm_harness.nn.model import TorchModel
-from trm_harness.train.loop import compile_stacks, plain_kernels
 from trm_harness.types import IDENTITY
 
 

@@ -18,11 +18,11 @@ from trm_harness.bench.clock import Timing, Work, by_turns, ratio
 from trm_harness.bench.machine import PRODUCT, Product, describe_used, fastest_product, waiting
 from trm_harness.bench.reference import Lesson, Reference
 from trm_harness.errors import BadInput
+from trm_harness.nn.kernels import compile_stacks, plain_kernels
 from trm_harness.nn.model import DTYPES
 from trm_harness.nn.reference import to_reference
 from trm_harness.train.data import AHEAD, Drawn, batches
 from trm_harness.train.learner import Learner
-from trm_harness.train.loop import compile_stacks, plain_kernels
 from trm_harness.train.session import Job, Parts, build
 
 THEIRS = "reference"

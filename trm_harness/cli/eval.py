@@ -74,6 +74,7 @@ DEBUG = "TRM_HARNESS_DEBUG"
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change the model's configuration.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--dtype", type=click.Choice(["auto", "float32", "bfloat16"]), default="auto", show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first: faster, rounded otherwise.")
 @click.option("--batch-size", type=int, help="Puzzles at once.  [default: what memory allows]")
 @click.option(
     "--processes", type=click.IntRange(min=1), default=1, show_default=True, help="Share the batches; same answers."

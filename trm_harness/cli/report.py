@@ -182,7 +182,7 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
         (
             f"{views(run)} view{'s' * (views(run) > 1)}{_trajectories(protocol)}, "
             f"{protocol['attempts']} attempt{'s' * (protocol['attempts'] > 1)}, "
-            f"{protocol['steps']} steps ({_halting(protocol)}), {protocol['dtype']} on {protocol['device']}, "
+            f"{protocol['steps']} steps ({_halting(protocol)}), {_kernels(protocol)} on {protocol['device']}, "
             f"seed {protocol['seed']}"
         ),
     )
@@ -208,6 +208,10 @@ def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[s
         yield "used", ", ".join([*counts, *price])
     for note in run["notes"]:
         yield "note", note
+
+
+def _kernels(protocol: Mapping[str, Any]) -> str:
+    return protocol["dtype"] + (" compiled" if protocol.get("compiled") else "")
 
 
 def _halting(protocol: Mapping[str, Any]) -> str:

@@ -64,6 +64,7 @@ class Setting:
 
     device: str = "cpu"
     dtype: str = "float32"
+    compiled: bool = False
     card_name: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
     untrained: bool = False
@@ -438,6 +439,7 @@ def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> Protoco
         vote=VOTES[choosing(plan.select)],
         device=setting.device,
         dtype=setting.dtype,
+        compiled=setting.compiled,
         seed=plan.seed,
         batch_size=plan.batch_size,
         rules=task.spec.rules,

@@ -47,6 +47,7 @@ class Choices:
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     dtype: str = "auto"
+    compiled: bool = False
     batch_size: int | None = None
     data: Path | None = None
     allow_contaminated: bool = False
@@ -75,6 +76,7 @@ class Launch:
     views: str = ""
     adapt: str = ""
     adapt_steps: int = 0
+    compiled: bool = False
 
 
 def stored_launch(data: Mapping[str, Any], folder: Path) -> Launch:
@@ -111,6 +113,8 @@ def launch_of(task: Task, choices: Choices) -> Launch:
     weights, untrained = choices.weights, choices.untrained
     if weights and untrained:
         raise BadInput("--weights and --untrained exclude each other")
+    if choices.compiled and choices.adapt:
+        raise BadInput("--compile and --adapt exclude each other: what is compiled does not learn")
     spec, card = _spec_and_card(choices.model, task.spec.id, search=not (weights or untrained))
     if spec.needs_weights and not (weights or untrained or card):
         raise BadInput(_no_weights(spec, task.spec.id))
@@ -134,6 +138,7 @@ def launch_of(task: Task, choices: Choices) -> Launch:
         views=_views(card, weights),
         adapt=choices.adapt,
         adapt_steps=choices.adapt_steps if choices.adapt else 0,
+        compiled=choices.compiled,
     )
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trm_harness.contracts import Model, ModelRequest, Task
+from trm_harness.contracts import Compilable, Model, ModelRequest, Task
 from trm_harness.environment import own_device, public_command, share_cores
 from trm_harness.errors import BadInput, HarnessError, PluginError
 from trm_harness.evaluate import InferencePlan, Setting, check_folder, select
@@ -119,6 +119,7 @@ def load(
         _check_settings(launch, model)
     if launch.adapt:
         model = _adapted(launch, task, plan, model)
+    failures = _compile(launch, model) if launch.compiled else []
     owners = (registry.tasks.owner(launch.task), registry.models.owner(launch.model))
     return model, Setting(
         device=launch.device,
@@ -128,10 +129,20 @@ def load(
         untrained=launch.untrained,
         launch=as_mapping(launch),
         distributions=tuple(owner.distribution for owner in owners),
-        notes=tuple(_notes(card, task)),
+        notes=(*_notes(card, task), *failures),
+        compiled=launch.compiled and not failures,
         adapt=launch.adapt,
         adapt_steps=launch.adapt_steps,
     )
+
+
+def _compile(launch: Launch, model: Model) -> list[str]:
+    """Let the model compile itself; why it could not, if so."""
+    if not isinstance(model, Compilable):
+        raise BadInput(f"model {launch.model} has nothing to compile: leave --compile out")
+    failures: list[str] = []
+    model.compile(failures.append)
+    return failures
 
 
 def _adapted(launch: Launch, task: Task, plan: InferencePlan, model: Model) -> Model:

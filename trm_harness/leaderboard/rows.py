@@ -229,7 +229,8 @@ def _protocol(record: RunRecord) -> str:
     halted = f" (halting above {chosen.halt_above:g})" if chosen.halt == "adaptive" else ""
     parts += [views, f"{steps} {chosen.halt} steps{halted}" if steps > 1 else "1 step"]
     # A number format is said of networks only.
-    parts += [chosen.dtype] if record.model.network_parameters else []
+    kernels = " compiled" if chosen.compiled else ""
+    parts += [chosen.dtype + kernels] if record.model.network_parameters else []
     parts += [f"adapted to each task ({chosen.adapt}, {chosen.adapt_steps} steps)"] if chosen.adapt else []
     return ", ".join(parts)
 

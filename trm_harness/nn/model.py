@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
 from trm_harness.nn.checkpoint import load_weights, save_weights
 from trm_harness.nn.identities import FactoredIdentities, Identities, TableIdentities, make_identities
+from trm_harness.nn.kernels import compile_stacks
 from trm_harness.nn.layers import Rope
 from trm_harness.nn.network import Architecture, Network, NetworkConfig
 from trm_harness.nn.noise import gaussian
@@ -65,6 +66,11 @@ class TorchModel:
     def facts(self) -> ModelFacts:
         """Size, depth and weights."""
         return self._facts
+
+    def compile(self, say: Callable[[str], None]) -> bool:
+        """Hand the network's blocks to ``torch.compile``; where that fails, ``say`` why and leave them as they are."""
+        # Halting makes batches smaller: kernels for one size would be compiled over and over.
+        return compile_stacks(self.network, say, dynamic=None)
 
     def identity_rows(self, identities: Sequence[str]) -> NDArray[np.int64]:
         """Rows of the puzzle table, ``int64 [size, k]``."""

@@ -15,6 +15,7 @@ import torch
 from trm_harness.environment import peak_memory
 from trm_harness.errors import CheckFailed
 from trm_harness.evaluate.interrupt import Interrupt
+from trm_harness.nn.kernels import compile_stacks, plain_kernels
 from trm_harness.train.checkpoint import load_checkpoint, save_checkpoint
 from trm_harness.train.data import batches
 from trm_harness.train.learner import Learner
@@ -258,29 +259,6 @@ class _Sitting:
     def _sinks(self) -> Iterator[list[Sink]]:
         with contextlib.ExitStack() as stack:
             yield open_sinks(stack, self.out, self.settings.sinks, self.learner.recipe) if self.leads else []
-
-
-def compile_stacks(network: torch.nn.Module, say: Callable[[str], None]) -> None:
-    """Compile the network's stacks in place; where that cannot work here, say why and leave them as they are."""
-    try:
-        torch.compile(_probe)(torch.ones(4))
-    except Exception as error:
-        torch._dynamo.reset()
-        say(f"torch.compile fails here ({type(error).__name__}): going on without it, at half the speed")
-        return
-    for stack in network.stacks:
-        stack.compile(dynamic=False)
-
-
-def _probe(x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.silu(x) * 2
-
-
-@contextlib.contextmanager
-def plain_kernels() -> Iterator[None]:
-    """Run compiled stacks as they are written: the arithmetic that ``eval`` uses, to the last bit."""
-    with torch.compiler.set_stance("force_eager"):
-        yield
 
 
 @contextlib.contextmanager
