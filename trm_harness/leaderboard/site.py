@@ -33,7 +33,7 @@ ASSETS = ("assets/board.css", "assets/board.js", "vendor/plot.js", "vendor/LICEN
 LARGEST = 2_000_000
 """Bytes of a whole site."""
 
-FILM_BYTES = 70_000
+FILM_BYTES = 40_000
 """Of the films on all pages together: the more records, the fewer of its films a page shows."""
 
 STEPPED_SHARE = 10
