@@ -124,11 +124,10 @@ def _rows(work: Work, steps: int) -> Iterator[Row]:
 
 
 def _off(answer: Grid, random: np.random.Generator) -> Grid:
-    """``answer`` with one of its first cells raised: few enough ways that votes for the same wrong one add up."""
+    """``answer`` with one cell changed: many different wrong ones for a vote to hold apart."""
     other = answer.copy()
-    place = int(random.integers(min(4, answer.size)))
-    other.flat[place] = other.flat[place] % 9 + 1
-    return other
+    other.flat[random.integers(answer.size)] += np.uint8(random.integers(1, 9))
+    return np.where(other > 9, other - 9, other).astype(np.uint8)
 
 
 def repeated(task: Task, own: Sequence[Puzzle], count: int) -> Sequence[Puzzle]:
