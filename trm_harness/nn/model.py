@@ -23,6 +23,7 @@ from trm_harness.nn.layers import Rope
 from trm_harness.nn.network import Architecture, Network, NetworkConfig
 from trm_harness.nn.noise import gaussian
 from trm_harness.nn.supervision import Rows, State
+from trm_harness.nn.transfer import on_device
 from trm_harness.specs import ModelSpec
 from trm_harness.types import Batch, Cost, ModelFacts, Parameters, Prediction
 
@@ -84,11 +85,9 @@ class TorchModel:
     @torch.inference_mode()
     def begin(self, batch: Batch) -> BatchState:
         """Starting state; the input embedding is computed once for all steps."""
-        tokens, positions, ids = (
-            torch.from_numpy(np.ascontiguousarray(a, dtype=np.int64)).to(self.device)
-            for a in (batch.tokens, batch.positions, self.identity_rows(batch.identities))
-        )
-        self._check(tokens, positions)
+        self._check(batch)
+        arrays = (batch.tokens, batch.positions, self.identity_rows(batch.identities))
+        tokens, positions, ids = (on_device(array, self.device) for array in arrays)
         puzzle = None if self.network.table is None else self.network.table(ids)
         x, rope = self.network.inputs(Rows(tokens, tokens, positions, ids), puzzle)
         return BatchState(self.network.initial_state(*tokens.shape), x, rope)
@@ -130,12 +129,14 @@ class TorchModel:
         values = (config.prefix + length) * (1 + latents + 4 * 2 + 8) * config.hidden_size
         return Cost(self.network.flops_per_step(length), float(values * width))
 
-    def _check(self, tokens: Tensor, positions: Tensor) -> None:
+    def _check(self, batch: Batch) -> None:
+        """On the host: a device would have to be waited for."""
         config = self.network.config
-        length = tokens.shape[1]
-        if int(tokens.max()) >= config.vocab_size or int(positions.max()) >= config.seq_len:
+        length = batch.tokens.shape[1]
+        symbols, cells = int(batch.tokens.max()) + 1, int(batch.positions.max()) + 1
+        if symbols > config.vocab_size or cells > config.seq_len:
             raise BadInput(
-                f"{self.spec.id}: a puzzle needs {int(tokens.max()) + 1} symbols and {int(positions.max()) + 1} cells, "
+                f"{self.spec.id}: a puzzle needs {symbols} symbols and {cells} cells, "
                 f"the weights know {config.vocab_size} and {config.seq_len}: use weights made for this task"
             )
         if config.mixer == "mlp" and length != config.seq_len:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from trm_harness.errors import BadInput
 from trm_harness.nn.losses import SupervisionLoss, supervision_loss
 from trm_harness.nn.optim import ExponentialMovingAverage, sparse_sign_step
 from trm_harness.nn.supervision import Carry, Rows, empty_carry, exploration, join_carries, supervise
+from trm_harness.nn.transfer import on_device
 from trm_harness.train.data import Drawn, Draws
 from trm_harness.train.engine import Engine, TorchEngine
 from trm_harness.train.recipe import Recipe, Stage
@@ -143,7 +143,7 @@ class Learner:
         device = self.network.device
         ids = self.model.identity_rows(drawn.identities)
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)
-        return Rows(*(torch.from_numpy(np.ascontiguousarray(a, dtype=np.int64)).to(device) for a in arrays))
+        return Rows(*(on_device(array, device) for array in arrays))
 
     def _report(self, sums: dict[str, float], bucket: str, flags: Sequence[float]) -> dict[str, Any]:
         names = (*_SUMS, "loss")
