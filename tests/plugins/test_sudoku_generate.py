@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 import pytest
 
 from tests.test_solvers_sudoku import plain_solutions
 from trm_harness.solvers.sudoku import box_shape
+from trm_harness.solvers.sudoku_bands import Guessing
 from trm_harness.types import Puzzle
-from trm_task_sudoku import GENERATED, SPLITS, shidoku, symmetry
+from trm_task_sudoku import GENERATED, SPLITS, generate, native, shidoku, symmetry
 from trm_task_sudoku.classes import canonical, renamed, signature, split_of
 from trm_task_sudoku.generate import Recipe, draw, rated
 
@@ -198,3 +200,25 @@ def fingerprint() -> str:
 
 def test_renaming_is_by_appearance() -> None:
     assert renamed([0, 3, 3, 1, 0, 2]) == bytes([0, 1, 1, 2, 0, 3])
+
+
+def test_the_c_solver_draws_the_same_puzzles(monkeypatch: pytest.MonkeyPatch) -> None:
+    if native.compiled() is None:
+        pytest.skip("no C compiler here")
+    asked = []
+
+    def listening(grid: np.ndarray, wanted: int) -> Guessing:
+        asked.append(grid)
+        return compiled(grid, wanted=wanted)
+
+    compiled = native.compiled()
+    monkeypatch.setattr(native, "compiled", lambda: listening)
+    drawn = []
+    for already in (-1_000_000, 1_000_000):
+        monkeypatch.setattr(generate, "_ASKED", count(already))
+        assert not asked
+        drawn.append([draw(recipe(9), "train", 0, index) for index in range(12)])
+    assert len(asked) > 200
+    for one, other in zip(*drawn, strict=True):
+        assert np.array_equal(one.question, other.question)
+        assert (one.rating, one.answer.tobytes()) == (other.rating, other.answer.tobytes())
