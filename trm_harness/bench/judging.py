@@ -135,6 +135,8 @@ def repeated(task: Task, own: Sequence[Puzzle], count: int) -> Sequence[Puzzle]:
     if not isinstance(task, MeasuresMany):
         return Repeated(own, count)
     if not isinstance(own, Columnar):
+        # What is generated when looked at is not looked at without need.
+        own = list(islice(own, count))
         shapes = {puzzle.answer.shape for puzzle in own if puzzle.answer is not None}
         if len(shapes) > 1 or len({puzzle.group for puzzle in own}) < len(own):
             return Repeated(own, count)
