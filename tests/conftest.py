@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,15 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 _serial = itertools.count()
+
+# Side by side, tests share the cores: a process of each takes its part, before torch asks how many there are.
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:
+    beside = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // beside)))
+
+# A shell that starts the tests in the background has Ctrl-C ignored, which every process started here would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test sees, or adds to, the cards of whoever runs it.
 os.environ["TRM_HARNESS_ZOO"] = str(ROOT / "tests" / "no-cards")

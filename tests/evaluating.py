@@ -21,22 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.augment import dihedral, inverse_dihedral, inverse_permutation, permute_symbols
-from trm_harness.evaluate import InferencePlan, Setting, Watchers, evaluate, resume
+from trm_harness.evaluate import Setting, Watchers, evaluate, resume
 from trm_harness.fingerprint import dataset_sha256
+from trm_harness.inference import InferencePlan
 from trm_harness.record import RunRecord
 from trm_harness.specs import ModelSpec, TaskSpec
-from trm_harness.types import (
-    Batch,
-    Cost,
-    DataSource,
-    Encoded,
-    Grid,
-    ModelFacts,
-    Parameters,
-    Prediction,
-    Puzzle,
-    Tokens,
-)
+from trm_harness.types import Batch, Cost, DataSource, Encoded, Grid, ModelFacts, Parameters, Prediction, Puzzle, Tokens
 
 TASK = TaskSpec(
     id="latin",

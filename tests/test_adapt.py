@@ -11,14 +11,15 @@ import torch
 
 from tests.test_cli_eval import Call, call
 from trm_harness import registry
-from trm_harness.adapt import Adaptation, AdaptedModel, Demonstrations
 from trm_harness.contracts import ModelRequest, Task
 from trm_harness.errors import BadInput
-from trm_harness.evaluate import InferencePlan, evaluate, resume
-from trm_harness.evaluate.plan import Asked, Item, to_batch
-from trm_harness.launch import task_of
+from trm_harness.evaluate import evaluate, resume
+from trm_harness.inference import InferencePlan
+from trm_harness.inference.plan import Asked, Item, to_batch
+from trm_harness.loading import task_of
 from trm_harness.nn.model import TorchModel
 from trm_harness.record import read
+from trm_harness.train.adapt import Adaptation, AdaptedModel, Demonstrations
 from trm_harness.types import IDENTITY, Batch
 
 __all__ = ["call"]
@@ -174,6 +175,8 @@ def test_what_cannot_adapt_is_refused(task: Task) -> None:
     for adaptation, complaint in (
         (Adaptation("lora", 3), "does not exist"),
         (Adaptation("full", 0), "at least 1"),
+        (Adaptation("full", 3, lr=0.0), "above 0"),
+        (Adaptation("full", 3, lr=float("nan")), "above 0"),
     ):
         with pytest.raises(BadInput, match=complaint):
             AdaptedModel(model, task, adaptation)
@@ -185,6 +188,31 @@ def test_what_cannot_adapt_is_refused(task: Task) -> None:
         AdaptedModel(without, task, Adaptation("puzzle-embedding", 3))
 
 
+def test_weights_that_met_no_renamed_colours_ask_for_turns_only() -> None:
+    """A task learnt under turns votes over the eight dihedral views; colours stay as they are."""
+    turning = task_of("arc1", views="turns")
+    puzzle = turning.puzzles("evaluation")[0]
+    views = turning.transforms(puzzle, 1000, 0)
+    assert (len(views), views[0], len(set(views))) == (8, "", 8)
+    for view in views:
+        shown = turning.transform(puzzle, view)
+        assert np.array_equal(np.bincount(shown.input.ravel()), np.bincount(puzzle.input.ravel()))
+
+
+def test_the_rate_reaches_the_network_and_the_record(call: Call) -> None:
+    moved = {}
+    for rate in ("1e-6", "1e-3"):
+        said = call(
+            *("eval", "--task", "arc1", "--model", "trm-conv-small", "--untrained", "--puzzles", "66e6c45b"),
+            *("--steps", "1", "--adapt", "full", "--adapt-steps", "2", "--adapt-lr", rate, "--out", rate),
+        )
+        assert said.code == 0, said.err
+        record = read(Path(rate))
+        assert record.protocol.adapt_lr == float(rate)
+        moved[rate] = (Path(rate) / "candidates.csv").read_text()
+    assert moved["1e-6"] != moved["1e-3"]
+
+
 def test_the_record_says_that_each_task_was_learnt(call: Call) -> None:
     said = call(
         *("eval", "--task", "arc1", "--model", "trm-7m", "--puzzles", "66e6c45b", "--steps", "1"),
@@ -193,9 +221,32 @@ def test_the_record_says_that_each_task_was_learnt(call: Call) -> None:
     assert said.code == 0, said.err
     record = read(Path("run"))
     assert (record.protocol.adapt, record.protocol.adapt_steps) == ("puzzle-embedding", 1)
+    assert record.protocol.adapt_lr is None
     assert record.training.demonstrations == "per-task"
     assert record.training.data[-1].use == "demonstrations only"
     assert "the weights themselves: joint" in record.training.notes
     assert record.cost.usage["adaptation_steps"] == 1
     refused = call("eval", "--task", "sudoku-4x4", "--model", "trm-nano", "--adapt", "full", "--limit", "1")
     assert (refused.code, "shows no demonstrations" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("identities", ["table", "factored"])
+def test_groups_that_the_table_lacks_are_counted_and_the_way_is_named(
+    identities: str, task: Task, call: Call, tmp_path: Path
+) -> None:
+    network(task, identities).save(tmp_path / "w.safetensors", card="")
+    chosen = ("eval", "--task", "arc1", "--model", "trm-7m", "--weights", "w.safetensors", "--steps", "1")
+    some = ("--puzzles", f"{KNOWN[0]},66e6c45b,68b67ca3")
+    said = call(*chosen, *some, "--out", "run")
+    assert said.code == 0, said.err
+    lacks = "2 of 3 evaluated arc1 groups have no row in the puzzle table of these weights"
+    (note,) = read(Path("run")).notes
+    assert note.startswith(lacks)
+    assert "--adapt puzzle-embedding" in note
+    assert lacks in said.out
+    assert lacks in call("runs", "show", "run").out
+    call(*chosen, "--puzzles", KNOWN[0], "--out", "known")
+    assert read(Path("known")).notes == ()
+    # What is learnt has its row.
+    call(*chosen, *some, "--adapt", "puzzle-embedding", "--adapt-steps", "1", "--out", "learnt")
+    assert read(Path("learnt")).notes == ()

@@ -15,14 +15,15 @@ import pytest
 import torch
 
 from tests.test_cli_eval import Call, call
-from trm_harness.bench import clock, judging, machine, starting
+from trm_harness.api import load_model
+from trm_harness.bench import clock, machine, scoring, startup
 from trm_harness.bench.clock import Timing
 from trm_harness.contracts import Columnar
-from trm_harness.evaluate.columns import assess_journal
-from trm_harness.evaluate.plan import InferencePlan
-from trm_harness.evaluate.results import assess
-from trm_harness.journal import scan
+from trm_harness.inference.plan import InferencePlan
+from trm_harness.record.journal import scan
 from trm_harness.registry import default
+from trm_harness.scoring.assess import assess
+from trm_harness.scoring.columns import assess_journal
 
 __all__ = ["call"]
 
@@ -114,8 +115,6 @@ class ACTLossHead(torch.nn.Module):
 
 
 def checkout(folder: Path, offset: float = 0.0, extra: bool = False, fails: bool = False) -> Path:
-    from trm_harness.api import load_model
-
     config = load_model("trm-nano.sudoku-4x4").model.network.config.as_dict()
     place = folder / "models" / "recursive_reasoning"
     place.mkdir(parents=True)
@@ -150,7 +149,8 @@ def test_eval_tells_speeds_beside_full_depth_and_writes_them(call: Call, tmp_pat
     assert said.code == 0, said.err
     assert "batch of 8 puzzles of 16 cells, 8 steps" in said.out
     found = json.loads(Path("found.json").read_text())
-    assert list(found["rows"]) == ["full", "adaptive", "compiled"]
+    assert list(found["rows"]) == ["full", "settled", "adaptive", "compiled"]
+    assert found["settled_above"] == 0.999
     assert found["rows"]["full"]["speed"] == 1.0
     assert len(found["rows"]["adaptive"]["seconds"]) == 2
     assert 0 < found["rows"]["full"]["mfu"] < 1.5
@@ -170,6 +170,23 @@ def test_beside_a_checkout_answers_are_compared_and_its_modules_leave(call: Call
     assert str(tmp_path / "theirs") not in sys.path
 
 
+def test_the_reference_takes_as_many_steps_as_are_asked_for(call: Call, tmp_path: Path) -> None:
+    said = call(*EVAL, "--steps", "3", "--against", str(checkout(tmp_path / "theirs")), "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert (found["steps"], found["agreement"]["largest_logit_difference"]) == (3, 0)
+
+
+def test_untrained_weights_halt_at_random_so_that_only_full_depth_is_measured(call: Call) -> None:
+    said = call(*EVAL, "--untrained", "--threads", "1", "--json")
+    found = json.loads(said.out)
+    assert list(found["rows"]) == ["full"]
+    assert found["clock"] == "cpu"
+    # What it is doing stands on stderr, unless it is to be quiet.
+    assert said.err.splitlines() == ["once unmeasured: full", "once unmeasured: matrix product"]
+    assert call("-q", *EVAL, "--untrained", "--threads", "1").err == ""
+
+
 def test_a_checkout_that_computes_something_else_is_seen(call: Call, tmp_path: Path) -> None:
     said = call(*EVAL, "--against", str(checkout(tmp_path / "theirs", offset=0.5)), "--json")
     assert json.loads(said.out)["agreement"]["largest_logit_difference"] == pytest.approx(0.5, abs=1e-5)
@@ -178,7 +195,8 @@ def test_a_checkout_that_computes_something_else_is_seen(call: Call, tmp_path: P
 def test_what_is_no_checkout_is_one_line(call: Call, tmp_path: Path) -> None:
     said = call(*EVAL, "--against", str(tmp_path))
     assert said.code == 2
-    assert "holds no models/recursive_reasoning/trm.py: give a checkout of the reference" in said.err
+    wanted = "give a checkout of SamsungSAILMontreal/TinyRecursiveModels\n"
+    assert f"holds no models/recursive_reasoning/trm.py: {wanted}" in said.err
     said = call(*EVAL, "--against", str(checkout(tmp_path / "extra", extra=True)))
     assert said.code == 2
     assert "does not take the weights: Unexpected key" in said.err
@@ -187,6 +205,30 @@ def test_what_is_no_checkout_is_one_line(call: Call, tmp_path: Path) -> None:
     said = call(*EVAL, "--against", str(broken))
     assert said.code == 2
     assert "cannot be imported (No module named 'no_such_package'): install what it needs" in said.err
+
+
+def test_the_repository_of_hrm_has_its_class_elsewhere(call: Call, tmp_path: Path) -> None:
+    asked = ("bench", "eval", "--task", "sudoku-4x4", "--model", "hrm-nano", "--batch-size", "2", "--repeats", "1")
+    said = call(*asked, "--against", str(tmp_path))
+    assert "give a checkout of SamsungSAILMontreal/TinyRecursiveModels or of sapientinc/HRM" in said.err
+    place = tmp_path / "models" / "hrm"
+    place.mkdir(parents=True)
+    (place / "hrm_act_v1.py").write_text("import no_such_package\n")
+    said = call(*asked, "--against", str(tmp_path))
+    assert said.code == 2
+    assert "hrm_act_v1.py: cannot be imported (No module named 'no_such_package'): install what it needs" in said.err
+    assert "or give a checkout of SamsungSAILMontreal/TinyRecursiveModels" in said.err
+    own = checkout(tmp_path / "own")
+    (own / "models" / "hrm").mkdir()
+    text = (own / "models" / "recursive_reasoning" / "trm.py").read_text()
+    text = text.replace("TinyRecursiveReasoningModel_ACTV1", "HierarchicalReasoningModel_ACTV1")
+    config = load_model("hrm-nano.sudoku-4x4").model.network.config.as_dict()
+    text = text.replace('"trm-nano"', '"hrm-nano"').replace("CONFIG = {", f"CONFIG = {config!r}\nUNUSED = {{", 1)
+    (own / "models" / "hrm" / "hrm_act_v1.py").write_text(text)
+    (own / "models" / "recursive_reasoning" / "trm.py").unlink()
+    said = call(*asked, "--steps", "2", "--against", str(own), "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["agreement"]["equal_answers"] == 2
 
 
 def test_a_checkout_that_fails_while_it_runs_is_one_line(call: Call, tmp_path: Path) -> None:
@@ -212,7 +254,7 @@ def test_where_nothing_can_be_written_nothing_is_measured(
 @pytest.mark.slow
 def test_a_compiled_checkout_is_measured_beside_the_compiled_model(call: Call, tmp_path: Path) -> None:
     found = json.loads(call(*EVAL, "--compile", "--against", str(checkout(tmp_path / "theirs")), "--json").out)
-    assert list(found["rows"]) == ["full", "adaptive", "compiled", "reference", "compiled reference"]
+    assert list(found["rows"]) == ["full", "settled", "adaptive", "compiled", "reference", "compiled reference"]
 
 
 def test_a_model_that_is_no_network_is_refused(call: Call) -> None:
@@ -221,6 +263,7 @@ def test_a_model_that_is_no_network_is_refused(call: Call) -> None:
     assert "is no torch network" in said.err
 
 
+@pytest.mark.slow
 def test_train_tells_steps_and_what_a_batch_takes(call: Call) -> None:
     small = ("--set", "batch_size=8", "--set", "compile=false", "--no-compile", "--repeats", "2")
     said = call("bench", "train", "--task", "sudoku-4x4", "--model", "trm-nano", *small, "--json")
@@ -232,6 +275,7 @@ def test_train_tells_steps_and_what_a_batch_takes(call: Call) -> None:
     assert found["command"].startswith("trm-harness ")
 
 
+@pytest.mark.slow
 def test_train_compares_first_gradients_with_a_checkout(call: Call, tmp_path: Path) -> None:
     small = ("--set", "batch_size=8", "--no-compile", "--repeats", "2", "--workers", "1", "--json")
     train = ("bench", "train", "--task", "sudoku-4x4", "--model", "trm-nano", *small, "--against")
@@ -270,11 +314,11 @@ def test_score_tells_a_quarter_half_and_all(call: Call, tmp_path: Path) -> None:
 
 
 def test_puzzles_again_are_the_same_as_arrays_and_one_by_one(tmp_path: Path) -> None:
-    task = default().tasks.resolve("sudoku-6x6")(default().tasks.spec("sudoku-6x6"), None)
+    task = default().task("sudoku-6x6")
     own = task.puzzles("test")[:7]
-    columns, plain = judging.repeated(task, own, 20), judging.Repeated(own, 20)
+    columns, plain = scoring.repeated(task, own, 20), scoring.Repeated(own, 20)
     assert isinstance(columns, Columnar)
-    again = judging.repeated(task, columns, 40)
+    again = scoring.repeated(task, columns, 40)
     assert [again[place].id for place in (3, 19, 23)] == [own[3].id, f"{own[5].id}~2", f"{own[3].id}~1"]
     assert columns.names(range(20)) == [puzzle.id for puzzle in plain] == [puzzle.id for puzzle in columns]
     assert len(set(columns.names(range(20)))) == 20
@@ -286,19 +330,19 @@ def test_puzzles_again_are_the_same_as_arrays_and_one_by_one(tmp_path: Path) -> 
 
 
 def test_made_up_answers_score_alike_by_columns_and_one_by_one(tmp_path: Path) -> None:
-    task = default().tasks.resolve("sudoku-9x9")(default().tasks.spec("sudoku-9x9"), None)
-    work = judging.work_of(task, InferencePlan("test"), judging.repeated(task, task.puzzles("test"), 900))
+    task = default().task("sudoku-9x9")
+    work = scoring.work_of(task, InferencePlan("test"), scoring.repeated(task, task.puzzles("test"), 900))
     path = tmp_path / "journal.jsonl"
-    judging.write(path, work, steps=4)
+    scoring.write(path, work, steps=4)
     many, one = assess_journal(work, path), assess(work, scan(path))
     assert (many.right_at, many.means()) == (one.right_at, one.means())
     assert 400 < one.right_at[-1] < 700
 
 
 def test_cli_counts_what_is_imported(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
-    assert starting.imports(("--help",)) == []
-    assert "numpy" in starting.imports(("tasks", "sample", "sudoku-4x4"))
-    monkeypatch.setattr(starting, "COMMANDS", (("--version",),))
+    assert startup.imports(("--help",)) == []
+    assert "numpy" in startup.imports(("tasks", "sample", "sudoku-4x4"))
+    monkeypatch.setattr(startup, "COMMANDS", (("--version",),))
     said = call("bench", "cli", "--repeats", "1")
     assert said.code == 0, said.err
     assert "--version" in said.out

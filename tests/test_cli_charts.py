@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from tests.test_cli_eval import Call, call
-from trm_harness.cli import charts, report
+from trm_harness.cli import report
+from trm_harness.cli.options import dollars
+from trm_harness.cli.runs import charts
 
 __all__ = ["call"]
 
@@ -27,7 +29,7 @@ def noisy(call: Call) -> Path:
 def test_eval_prints_three_ways_of_choosing(call: Call) -> None:
     said = call(*NOISY, "--select", "halt", "--out", "run")
     assert said.code == 0, said.err
-    assert "1 view x 4 trajectories with noise 3 on the latent before each step" in said.out
+    assert "4 trajectories, highest halting logit, noise 3 on the latent before each step" in said.out
     table = said.out[said.out.index("CHOSEN BY") :].splitlines()
     assert [line.split(":")[0] for line in table[1:4]] == ["mode", "halt", "oracle"]
     assert "UPPER BOUND" in table[3]
@@ -74,6 +76,20 @@ def test_no_choice_by_halting_where_nothing_halts(call: Call) -> None:
     assert said.code == 2
     assert "model random has no halting head to choose by: use select mode" in said.err
     assert not Path("run").exists()
+
+
+def test_what_weights_were_trained_on_and_what_was_not_checked_is_said_once(noisy: Path) -> None:
+    run = json.loads((noisy / "run.json").read_text())
+    data = run["training"]["data"][0]
+    run["training"]["data"] = [data, data, data | {"name": "lists of mine"}]
+    found = run["contamination"] | {"not_checked": ["lists: no data", "lists: no data"], "shared": 2, "puzzles": 1}
+    said = report.text(run | {"contamination": found})
+    assert f"trained on   {data['name']}, lists of mine\n" in said
+    assert "not checked  lists: no data\n" in said
+    assert "2 further evaluated puzzles of those compared stand also in the benchmark's own training split" in said
+    assert "1 evaluated puzzle of those compared stands also in" in report.text(
+        run | {"contamination": found | {"shared": 1, "puzzles": 0}}
+    )
 
 
 def test_restarts_of_a_guesser_need_no_noise(call: Call) -> None:
@@ -190,3 +206,11 @@ def test_symmetry_votes_go_all_the_way(call: Call, task: str, model: tuple[str, 
         assert [line.split(",")[2] for line in lines] == [str(views)] * 3, "every view, undone, is the one answer"
     if "--untrained" not in model:
         assert run["headline"]["value"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(1234.5, "$1,234.50"), (0.5, "$0.5"), (0.000702, "$0.000702"), (4.2e-6, "$0.0000042"), (0, "$0")],
+)
+def test_small_sums_are_told_without_an_exponent(value: float, told: str) -> None:
+    assert dollars(value) == told

@@ -21,11 +21,13 @@ import pytest
 
 from tests.browser import CHROMIUM, browser
 from tests.test_cli_eval import Call, call
-from trm_harness import journal, record
-from trm_harness.cli.film import HEAD, write_gif, write_html
-from trm_harness.cli.options import PALETTE, flow
-from trm_harness.replay import Frame, Reel, frames, liveliest
-from trm_harness.stats import mcnemar
+from trm_harness import record
+from trm_harness.cli.options import flow
+from trm_harness.cli.runs.film import HEAD, write_gif, write_html
+from trm_harness.grids import PALETTE
+from trm_harness.record import journal
+from trm_harness.record.replay import Frame, Reel, frames, liveliest
+from trm_harness.scoring.intervals import mcnemar
 
 __all__ = ["call"]
 

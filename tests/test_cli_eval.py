@@ -17,7 +17,7 @@ import pytest
 
 from trm_harness import record
 from trm_harness.cli.main import main
-from trm_harness.cli.progress import Lines, duration
+from trm_harness.progress import Lines, duration
 
 
 class Said(NamedTuple):
@@ -68,7 +68,7 @@ def test_a_solver_solves_and_a_guesser_does_not(call: Call) -> None:
 
 
 def test_an_untrained_network_is_called_untrained(call: Call) -> None:
-    said = call(*SUDOKU, "--model", "trm-nano", "--untrained", "--limit", "2", "--steps", "2", "--halt", "adaptive")
+    said = call(*SUDOKU, "--model", "trm-nano", "--untrained", "--limit", "2", "--steps", "2", "--halt", "settled")
     assert said.code == 0, said.err
     assert said.out.count("UNTRAINED") == 2
     (folder,) = Path("runs").iterdir()
@@ -109,7 +109,7 @@ def test_without_a_compiler_the_record_says_that_nothing_was_compiled(
 
 @pytest.mark.slow
 def test_a_compiled_network_answers_alike_and_its_record_says_so(call: Call) -> None:
-    halted = (*SUDOKU, "--model", "trm-nano", "--limit", "80", "--batch-size", "32", "--halt", "adaptive", "--json")
+    halted = (*SUDOKU, "--model", "trm-nano", "--limit", "80", "--batch-size", "32", "--halt", "settled", "--json")
     plain, compiled = (json.loads(call(*halted, *more).out) for more in ((), ("--compile",)))
     assert [run["protocol"]["compiled"] for run in (plain, compiled)] == [False, True]
     assert compiled["scores"] == plain["scores"]
@@ -117,7 +117,7 @@ def test_a_compiled_network_answers_alike_and_its_record_says_so(call: Call) -> 
 
 
 def test_own_puzzles_are_told_from_the_published_ones_by_content(call: Call) -> None:
-    from trm_harness.paths import shipped
+    from trm_harness.files.paths import shipped
 
     published = shipped("zoo").parent / "plugins/trm_task_sudoku/data/sudoku-4x4/test.csv"
     for name, count in (("same", None), ("own", 4)):
@@ -334,6 +334,16 @@ def test_plain_progress_is_a_line_every_ten_seconds(capsys: pytest.CaptureFixtur
         lines(10 + second * 2, 100)
     said = capsys.readouterr().err.splitlines()
     assert said == ["30 of 100 answers (30.0 %), 35 s left", "50 of 100 answers (50.0 %), 25 s left"]
+
+
+def test_the_time_left_counts_from_the_first_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    lines = Lines(lambda: now[0])
+    for second, done in ((60.0, 0), (70.0, 10)):
+        now[0] = second
+        lines(done, 100)
+    # A minute went into loading; the ten answers took ten seconds.
+    assert capsys.readouterr().err.splitlines()[-1] == "10 of 100 answers (10.0 %), 1 min 30 s left"
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,12 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
+import trm_harness
 from tests.conftest import Site
+from tests.plugins import maze_tasks
 from trm_harness.cli.main import VERBS
 from trm_harness.cli.options import beside, facts, plain, table
+from trm_task_sudoku import files as sudokus
 
 Harness = Callable[..., CompletedProcess[str]]
 
@@ -37,7 +40,8 @@ START = [
 """What has to be quick."""
 
 HEAVY = ("torch", "pandas", "matplotlib", "numpy", "pydantic", "rich", "scipy")
-SECONDS = 0.25
+# Start-up allowed: seconds, or on a slow machine so many times what an interpreter with click alone takes.
+SECONDS, TIMES = 0.25, 3.5
 
 PROBE = """
 import sys
@@ -87,21 +91,34 @@ def test_starting_imports_nothing_heavy(args: tuple[str, ...], tmp_path: Path) -
     assert done.stderr.splitlines()[-1] == "HEAVY []"
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which Python keeps compiled modules, as it does unless told not to, in their own folder."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return kept | {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled"))}
+
+
+def _start(command: list[str], folder: Path, env: dict[str, str]) -> float:
+    """Seconds that a command takes: wall, or of processor where other work holds the cores."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return min(time.perf_counter() - started, used.ru_utime + used.ru_stime)
+
+
 @pytest.mark.parametrize("args", START, ids=" ".join)
-def test_starting_is_quick(args: tuple[str, ...], tmp_path: Path) -> None:
-    """Best of up to ten runs. Where other work holds the cores, the processor time used stands for the wall time."""
-    best = float("inf")
+def test_starting_is_quick(args: tuple[str, ...], tmp_path: Path, compiled: dict[str, str]) -> None:
+    """Best of up to ten runs, each beside an interpreter that imports click alone: a slow machine is slow at both."""
+    best = plain = float("inf")
     for _ in range(10):
-        started = time.perf_counter()
-        command = [sys.executable, "-m", "trm_harness", *args]
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        best = min(best, time.perf_counter() - started, used.ru_utime + used.ru_stime)
-        if best < SECONDS:
+        plain = min(plain, _start([sys.executable, "-c", "import click"], tmp_path, compiled))
+        best = min(best, _start([sys.executable, "-m", "trm_harness", *args], tmp_path, compiled))
+        allowed = max(SECONDS, TIMES * plain)
+        if best < allowed:
             return
-    pytest.fail(f"{' '.join(args)}: {best:.3f} s at best, {SECONDS} s allowed")
+    pytest.fail(f"{' '.join(args)}: {best:.3f} s at best, {allowed:.3f} s allowed")
 
 
 def test_help_names_every_verb(harness: Harness) -> None:
@@ -283,3 +300,42 @@ def test_plain_values_are_json() -> None:
 def test_blocks_of_unequal_height_stand_side_by_side() -> None:
     assert beside(["12", "34"], ["5"]) == ["12  ->  5", "34"]
     assert beside(["1"], ["2", "3"]) == ["1  ->  2", "       3"]
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("sudoku-4x4", "test.csv"), ("sudoku-4x4", "train.csv"), ("sudoku-extreme", "test.csv"), ("maze-8x8", "test.csv")],
+)
+def test_own_data_of_one_split_can_be_shown(harness: Harness, tmp_path: Path, task: str, name: str) -> None:
+    puzzles = trm_harness.load_task("sudoku-9x9" if task == "sudoku-extreme" else task).puzzles("test")[:12]
+    write = maze_tasks.write if task.startswith("maze") else sudokus.write
+    (tmp_path / "own").mkdir()
+    write(tmp_path / "own" / name, "mine", puzzles)
+    done = harness("tasks", "show", task, "--data", f"own/{name}")
+    assert done.returncode == 0, done.stderr
+    assert f"split {name.removesuffix('.csv')}\nname" in done.stdout
+    assert f"not among own/{name}" in done.stdout
+    done = harness("tasks", "show", task, "--data", "own", "--json")
+    assert [split for split, source in json.loads(done.stdout)["sources"].items() if source] == [name[:-4]]
+    (tmp_path / "empty").mkdir()
+    done = harness("tasks", "show", task, "--data", "empty")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_quiet_and_verbose_stand_before_a_verb_and_behind_it(
+    harness: Callable[..., CompletedProcess[str]],
+) -> None:
+    # In float32, for on some processors bfloat16 brings a warning, which is no progress.
+    small = ("--set", "batch_size=4", "--set", "validation_limit=4", "--steps", "1", "--set", "dtype=float32")
+    train = ("train", "--task", "sudoku-4x4", "--model", "trm-nano", "--device", "cpu", "--no-compile", *small)
+    loud = harness(*train, "--out", "loud")
+    assert "getting ready" in loud.stderr
+    for words in (("-q", *train, "--out", "one"), (*train, "--out", "two", "--quiet")):
+        done = harness(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("1 steps in")
+    traced = harness("tasks", "list", "-v")
+    assert traced.returncode == 0
+    assert "register_tasks" in traced.stderr
+    assert traced.stdout == harness("tasks", "list").stdout

@@ -6,14 +6,20 @@ import csv
 import json
 import shutil
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.test_cli_eval import Call, call
-from trm_harness import journal
+from trm_harness.record import journal
 
 __all__ = ["call"]
+
+
+def _in(**later: float) -> str:
+    """A moment so much later than now, as a record states it."""
+    return (datetime.now(UTC) + timedelta(**later)).isoformat(timespec="seconds")
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             main(["eval", *args])
         assert stop.value.code == 0
     data = json.loads((home / "runs/sudoku/run.json").read_text())
-    (home / "runs/sudoku/run.json").write_text(json.dumps(data | {"started": "2999-01-01T00:00:00+00:00"}))
+    (home / "runs/sudoku/run.json").write_text(json.dumps(data | {"started": _in(hours=2)}))
     return home
 
 
@@ -47,6 +53,25 @@ def test_list_shows_every_run_newest_first(call: Call, home: Path) -> None:
     found = json.loads(call("runs", "list", "--json").out)
     assert [run["folder"] for run in found] == ["sudoku", "arc"]
     assert found[1]["headline"]["denominator"] == 2
+
+
+def test_a_run_of_a_wrong_clock_is_nobodys_newest(call: Call, home: Path) -> None:
+    """A clock may be some hours ahead; days ahead it is wrong, and the run sorts behind all others, and says so."""
+    file = home / "runs/sudoku/run.json"
+    record = json.loads(file.read_text())
+    for started in (_in(days=400), "2999-01-01T00:00:00+00:00", "9999-12-31T23:59:59-14:00"):
+        file.write_text(json.dumps(record | {"started": started}))
+        lines = call("runs", "list").out.splitlines()
+        assert [line.split()[0] for line in lines] == ["RUN", "arc", "sudoku"]
+        assert lines[2].rstrip().endswith(f"{started} (in the future)")
+        assert call("runs", "path", "last").out == "runs/arc\n"
+    # Another time zone is no other order, and one run is the last whatever its clock says.
+    file.write_text(json.dumps(record | {"started": "2026-01-02T01:00:00+05:00"}))
+    other = home / "runs/arc/run.json"
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"started": "2026-01-01T21:00:00+00:00"}))
+    assert call("runs", "path", "last").out == "runs/arc\n"
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"started": "2026-01-01T19:00:00+00:00"}))
+    assert call("runs", "path", "last").out == "runs/sudoku\n"
 
 
 def test_a_foreign_file_among_the_runs_does_no_harm(call: Call, home: Path) -> None:
@@ -93,7 +118,7 @@ def test_show_prints_grids_of_a_puzzle_or_a_group(call: Call, home: Path) -> Non
     said = call("runs", "show", "arc", "--puzzle", "00576224")
     assert said.code == 0, said.err
     assert "00576224_0: not solved" in said.out
-    assert "attempt 1: wrong, 1 votes" in said.out
+    assert "attempt 1: wrong, 1 vote" in said.out
     assert "32  ->  323232" in said.out
     (found,) = json.loads(call("runs", "show", "arc", "--puzzle", "00576224_0", "--json").out)
     assert found["attempts"][0]["answer"] == found["input"] == [[3, 2], [7, 8]]

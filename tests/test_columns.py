@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from trm_harness import registry
+from trm_harness.augment import dihedral, inverse_dihedral
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.columns import assess_journal
-from trm_harness.evaluate.plan import Budget, InferencePlan, Work, select
-from trm_harness.evaluate.results import Assessment, assess
-from trm_harness.journal import Journal, Row, blocks, scan
+from trm_harness.inference.plan import Budget, InferencePlan, Work, select
+from trm_harness.record.journal import Journal, Row, blocks, scan
+from trm_harness.scoring.assess import Assessment, assess
+from trm_harness.scoring.columns import assess_journal
+from trm_harness.solvers.maze import GOAL, OPEN, PATH, START, WALL, solve
 from trm_harness.types import Grid, Puzzle
 
 PROTOCOL = SimpleNamespace(select="mode", attempts=1, voting_views=None, views=1, restarts=1)
@@ -30,22 +32,22 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Sudoku-Extreme's form, filled with the bundled 9x9 puzzles."""
     folder = tmp_path_factory.mktemp("extreme")
     made = registry.default()
-    puzzles = made.tasks.resolve("sudoku-9x9")(made.tasks.spec("sudoku-9x9"), None).puzzles("test")
+    puzzles = made.task("sudoku-9x9").puzzles("test")
     for name, rating in (("test.csv", 3), ("train.csv", 1)):
         with (folder / name).open("w", newline="") as file:
             lines = csv.writer(file, lineterminator="\n")
             lines.writerow(("source", "question", "answer", "rating"))
             for place, puzzle in enumerate(puzzles):
                 lines.writerow(("x", text(puzzle.input), text(puzzle.answer), place % rating))
-    return made.tasks.resolve("sudoku-extreme")(made.tasks.spec("sudoku-extreme"), folder)
+    return made.task("sudoku-extreme", folder)
 
 
 def text(grid: Grid) -> str:
     return "".join(map(str, grid.ravel().tolist())).replace("0", ".")
 
 
-def work_of(task: Any, limit: int | None = None) -> Work:
-    plan = InferencePlan(split="test", limit=limit)
+def work_of(task: Any, limit: int | None = None, sample: int | None = None) -> Work:
+    plan = InferencePlan(split="test", limit=limit, sample=sample)
     return Work(task, select(task, plan), plan, 1, 4096, Budget(1e9, 1e9, 64))
 
 
@@ -98,6 +100,14 @@ def test_columns_say_what_puzzles_one_by_one_say(
         assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
+def test_a_sample_of_columns_is_what_a_sample_of_puzzles_is(task: Any, tmp_path: Path) -> None:
+    work, rng = work_of(task, sample=40), np.random.default_rng(6)
+    assert (len(work.selection), work.selection.groups) == (40, 40)
+    assert list(work.selection.indices) == sorted(set(work.selection.indices)) != list(range(40))
+    path = journal(tmp_path, [answered(puzzle, rng, adaptive=False) for puzzle in work.selection])
+    assert told(work, assess_journal(work, path)) == told(work, assess(work, scan(path)))
+
+
 @pytest.mark.parametrize("last", [None, np.zeros((2, 2), np.uint8)])
 def test_answers_none_of_which_has_the_puzzles_shape_are_scored(task: Any, tmp_path: Path, last: Grid | None) -> None:
     work = work_of(task, 5)
@@ -108,10 +118,54 @@ def test_answers_none_of_which_has_the_puzzles_shape_are_scored(task: Any, tmp_p
     assert many.right_at == [0, 0]
 
 
+@pytest.mark.parametrize("name", ["maze-8x8", "sudoku-6x6"])
+def test_bundled_grids_are_scored_by_columns(name: str, tmp_path: Path) -> None:
+    bundled, rng = registry.default().task(name), np.random.default_rng(7)
+    work = work_of(bundled, sample=60)
+    rows = []
+    for puzzle in work.selection:
+        wrong = puzzle.answer.copy()
+        wrong[tuple(rng.integers(0, len(wrong), 2))] = rng.integers(1, 6)
+        answers = (wrong, puzzle.input, (wrong, puzzle.answer)[rng.integers(2)])
+        rows.append(Row(puzzle.id, 0, "", 0, answers, tuple(rng.normal(size=3).astype(np.float32).tolist()), 3, 64))
+    path = journal(tmp_path, rows)
+    many = assess_journal(work, path)
+    assert type(many.single).__name__ == "Columns"
+    assert told(work, many) == told(work, assess(work, scan(path)))
+
+
+def test_measures_of_many_mazes_are_those_of_each() -> None:
+    """Answers are the label, other shortest paths, longer ones, and some with cells changed at random."""
+    rng, puzzles, given = np.random.default_rng(4), [], []
+    while len(puzzles) < 120:
+        question = np.where(rng.random((6, 6)) < 0.25, WALL, OPEN).astype(np.uint8)
+        question.ravel()[rng.permutation(36)[:2]] = START, GOAL
+        label, other = solve(question), solve(dihedral(question, 4))
+        if label is None or not (label == PATH).any():
+            continue
+        # The longer way: what the shortest one goes through is closed for it.
+        blocked = question.copy()
+        blocked[tuple(rng.permutation(np.argwhere(label == PATH))[0])] = WALL
+        longer = solve(blocked)
+        around = label if longer is None else np.where(longer == PATH, longer, question)
+        answer = (label, inverse_dihedral(other, 4), around)[len(puzzles) % 3].copy()
+        for cell in rng.integers(0, 6, (max(0, len(puzzles) % 5 - 2), 2)).tolist():
+            answer[tuple(cell)] = rng.integers(1, 6)
+        puzzles.append(Puzzle("p", "p", question, label))
+        given.append(answer)
+    task = registry.default().task("maze-8x8")
+    grids = (np.stack([getattr(puzzle, field) for puzzle in puzzles]) for field in ("input", "answer"))
+    many = task.measures_of(*grids, np.stack(given))
+    each = [task.measures(puzzle, grid) for puzzle, grid in zip(puzzles, given, strict=True)]
+    assert [dict(zip(many, values, strict=True)) for values in zip(*many.values(), strict=True)] == each
+    kinds = {(one["exact"], one["any_optimal"], one["valid"]) for one in each}
+    assert kinds == {(1.0, 1.0, 1.0), (0.0, 1.0, 1.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)}
+
+
 @pytest.mark.parametrize("name", ["sudoku-4x4", "sudoku-6x6", "sudoku-9x9"])
 def test_measures_of_many_are_those_of_each(name: str) -> None:
     made = registry.default()
-    task = made.tasks.resolve(name)(made.tasks.spec(name), None)
+    task = made.task(name)
     puzzles, rng = task.puzzles("test")[:60], np.random.default_rng(2)
     given = np.stack([puzzle.answer for puzzle in puzzles])
     given[::3, 3, 3] = rng.integers(0, len(given[0]) + 1, 20)

@@ -6,7 +6,9 @@ from math import comb
 
 import pytest
 
-from trm_harness.compare import (
+from trm_harness.errors import BadInput
+from trm_harness.record import ModelEntry, ProtocolEntry, RunRecord, ScoreEntry, SelectionEntry, TaskEntry
+from trm_harness.scoring.compare import (
     Comparison,
     Counts,
     check_pair,
@@ -16,16 +18,7 @@ from trm_harness.compare import (
     protocol_differences,
     shared_attempts,
 )
-from trm_harness.errors import BadInput
-from trm_harness.record import (
-    ModelEntry,
-    ProtocolEntry,
-    RunRecord,
-    ScoreEntry,
-    SelectionEntry,
-    TaskEntry,
-)
-from trm_harness.scoring import Outcome
+from trm_harness.scoring.rules import Outcome
 
 HEADER = "puzzle,group,attempted,rank,candidates,votes,single,steps,right_at,halts,exact"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trm_harness.evaluate.difficulty import Difficulty
+from trm_harness.scoring.difficulty import Difficulty
 from trm_harness.types import Puzzle
 
 

@@ -176,7 +176,7 @@ def test_every_command_in_it_would_be_accepted(page: Path) -> None:
         "trm-harness runs show last extra",
         "trm-harness leaderboard show",
         "trm-harness tasks lists",
-        "trm-harness --verbose",
+        "trm-harness --loud",
     ],
 )
 def test_a_command_that_does_not_exist_would_be_noticed(line: str) -> None:
@@ -198,6 +198,19 @@ def test_commands_are_found_wherever_they_stand(tmp_path: Path) -> None:
 def test_every_verb_has_its_page() -> None:
     lacking = [verb for verb in VERBS if not (DOCS / "howto" / f"{verb}.md").is_file()]
     assert not lacking, f"write docs/howto/<verb>.md and name it in mkdocs.yml: {lacking}"
+
+
+def test_every_environment_variable_has_its_line() -> None:
+    """All names in the source that are read from, or looked for in, the environment."""
+    page = (DOCS / "reference" / "environment.md").read_text()
+    files = [*(ROOT / "trm_harness").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    text = "".join(path.read_text() for path in files)
+    named = set(re.findall(r"[\"'](TRM_HARNESS_\w+|HF_\w+|XDG_\w+|OPENAI_\w+|NO_COLOR)[\"']", text))
+    named |= set(re.findall(r"environ(?:\.get\(|\.setdefault\(|\[)[\"'](\w+)[\"']", text)) - {"PYTHONPATH"}
+    assert len(named) > 10
+    # One is between a command and the processes that it starts.
+    lacking = sorted(name for name in named - {"TRM_HARNESS_ENDS_WITH_STDIN"} if f"`{name}`" not in page)
+    assert not lacking, f"name them in docs/reference/environment.md: {lacking}"
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -300,6 +313,7 @@ def test_every_hook_is_called_with_what_the_reference_says(site: Site, harness: 
     assert "acme/model" in names["models"]
 
 
+@pytest.mark.slow
 def test_what_the_pages_say_to_run_runs(tmp_path: Path) -> None:
     """The blocks marked for it, in the order of the navigation, in one empty folder, as a reader would."""
     named = re.findall(r"\S+\.md", (ROOT / "mkdocs.yml").read_text())
@@ -320,6 +334,9 @@ def test_what_the_pages_say_to_run_runs(tmp_path: Path) -> None:
     assert (tmp_path / "film.html").stat().st_size > 1000
 
 
+BOARD = "https://example.org/board/index.html"
+
+
 @pytest.fixture(scope="module")
 def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built as the continuous integration builds it."""
@@ -327,7 +344,7 @@ def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "BOARD": BOARD},
         capture_output=True,
         text=True,
         timeout=120,
@@ -344,8 +361,24 @@ def test_the_site_builds_without_a_warning(site_folder: Path) -> None:
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+def test_a_reader_finds_the_board_and_the_colours_of_the_system_at_any_width(site_folder: Path, tmp_path: Path) -> None:
+    with browser(tmp_path) as page:
+        page.open(site_folder / "index.html")
+        for name in ("index.html", "python.html", "glossary.html", "howto/submit.html", "reference/contracts.html"):
+            page.go((site_folder / name).as_uri())
+            for scheme, colours in (("light", "default"), ("dark", "slate")):
+                page.scheme(scheme)
+                page.until(f"document.body.dataset.mdColorScheme === '{colours}'")
+            assert page.value("[...document.querySelectorAll('nav a')].map(a => a.href)").count(BOARD) == 1, name
+            for width in (1440, 900, 390):
+                page.window(width, 900)
+                page.until(f"innerWidth === {width}")
+                assert page.value("document.documentElement.scrollWidth") <= width, (name, width)
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
 def test_the_search_finds_without_asking_anybody_else(site_folder: Path, tmp_path: Path) -> None:
-    """Served, as browsers let no page from a folder read its neighbours."""
+    """Served, as the published site is."""
     handler = functools.partial(QuietHandler, directory=str(site_folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, browser(tmp_path) as page:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -368,7 +401,25 @@ def test_the_search_finds_without_asking_anybody_else(site_folder: Path, tmp_pat
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
-@pytest.mark.parametrize("name", ["index.html", "gallery.html", "reference/cli.html"])
+def test_the_search_finds_on_pages_from_a_disk(site_folder: Path, tmp_path: Path) -> None:
+    with browser(tmp_path) as page:
+        page.open(site_folder / "reference" / "cli" / "eval.html")
+        page.window(1400, 900)
+        page.requests.clear()
+        field = "document.querySelector('[data-md-component=search-query]')"
+        # The theme loads its index when the search is opened, whether that was before or after its script ran.
+        page.value("document.getElementById('__search').click()")
+        page.value(f"{field}.value = 'bootstrap'")
+        page.until(
+            f"{field}.dispatchEvent(new Event('keyup', {{bubbles: true}})) && "
+            "[...document.querySelectorAll('.md-search-result__item a')].some(a => a.href.includes('reading-a-score'))"
+        )
+        assert all(request.startswith(("file:", "data:", "blob:")) for request in page.requests)
+        assert not page.complaints
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
+@pytest.mark.parametrize("name", ["index.html", "gallery.html", "reference/cli/runs.html"])
 def test_a_page_asks_nobody_for_anything(site_folder: Path, tmp_path: Path, name: str) -> None:
     with browser(tmp_path) as page:
         page.open(site_folder / name)

@@ -18,14 +18,14 @@ from tests.evaluating import PLAN, LatinTask, Propagator
 from trm_harness import registry
 from trm_harness.errors import BadInput
 from trm_harness.evaluate import evaluate, resume
-from trm_harness.evaluate.workers import Workers
+from trm_harness.inference.workers import Workers
 from trm_harness.record import read
 
 Harness = Callable[..., subprocess.CompletedProcess[str]]
 NANO = ("eval", "--task", "sudoku-4x4", "--model", "trm-nano", "--limit", "30", "--batch-size", "4", "--steps", "3")
 
 
-@pytest.mark.parametrize("more", [(), pytest.param(("--augment", "3", "--halt", "adaptive"), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("more", [(), pytest.param(("--augment", "3", "--halt", "settled"), marks=pytest.mark.slow)])
 def test_the_journal_is_the_same_to_the_byte(more: tuple[str, ...], harness: Harness, tmp_path: Path) -> None:
     for name, count in (("one", "1"), ("two", "2")):
         said = harness(*NANO, *more, "--out", name, "--processes", count, OMP_NUM_THREADS="1")

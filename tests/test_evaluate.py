@@ -20,12 +20,13 @@ import pluggy
 import pytest
 
 from tests.evaluating import MODEL, PLAN, TASK, LatinTask, Propagator
-from trm_harness import environment, hookspecs, journal
+from trm_harness import hookspecs, machine
 from trm_harness.errors import BadInput, PluginError
-from trm_harness.evaluate import InferencePlan, Setting, Watchers, evaluate, rescore, resume, select, stored, verdicts
-from trm_harness.evaluate.plan import Budget, Work, count_views, item_seed, to_batch
+from trm_harness.evaluate import Setting, Watchers, evaluate, rescore, resume, verdicts
 from trm_harness.hookspecs import hookimpl
-from trm_harness.record import RunRecord, read
+from trm_harness.inference import InferencePlan, plan_file, select
+from trm_harness.inference.plan import CACHED, Budget, Work, count_views, item_seed, to_batch
+from trm_harness.record import RunRecord, environment, journal, read
 from trm_harness.types import Batch, Cost, Grid, Prediction, Puzzle
 
 TABLES = ("puzzles.csv", "candidates.csv")
@@ -151,7 +152,7 @@ def test_batches_of_any_size_give_the_same(finished: tuple[Path, RunRecord], tmp
 def test_windows_of_any_size_give_the_same(
     finished: tuple[Path, RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "WINDOW", 10)
+    monkeypatch.setattr(plan_file, "WINDOW", 10)
     evaluate(LatinTask(), Propagator(), PLAN, tmp_path / "run")
     for name in TABLES:
         assert (tmp_path / "run" / name).read_bytes() == (finished[0] / name).read_bytes()
@@ -191,7 +192,7 @@ def test_seeds_belong_to_the_answer_not_to_the_batch() -> None:
 
 def test_adaptive_halting_stops_at_the_first_positive_logit(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
     model = Propagator()
-    record = evaluate(LatinTask(), model, replace(PLAN, halt="adaptive"), tmp_path / "run")
+    record = evaluate(LatinTask(), model, replace(PLAN, halt="adaptive", halt_above=0.5), tmp_path / "run")
     full = {(row.puzzle, row.view): row for row in journal.read(finished[0] / "journal.jsonl")}
     steps = []
     for row in journal.read(tmp_path / "run" / "journal.jsonl"):
@@ -220,11 +221,37 @@ def test_a_higher_bar_stops_later_and_the_record_names_it(finished: tuple[Path, 
     assert (record.protocol.halt, record.protocol.halt_above) == ("adaptive", 0.95)
 
 
+def test_settled_halting_wants_an_answer_that_stayed(finished: tuple[Path, RunRecord], tmp_path: Path) -> None:
+    """A puzzle stops at its first step above the bar that answers as the step before, and keeps that answer."""
+    plan = replace(PLAN, halt="settled")
+    record = evaluate(LatinTask(), Propagator(), plan, tmp_path / "run")
+    singles = {row.puzzle: row for row in journal.read(finished[0] / "journal.jsonl") if row.view == 0}
+    steps = []
+    for row in journal.read(tmp_path / "run" / "journal.jsonl"):
+        if row.view:
+            continue
+        full = singles[row.puzzle]
+        same = [False, *(np.array_equal(*pair) for pair in zip(full.answers, full.answers[1:], strict=False))]
+        wanted = (place for place, logit in enumerate(full.halts) if same[place] and logit > 0)
+        assert row.steps == next(wanted, 3) + 1
+        assert np.array_equal(row.answers[-1], full.answers[row.steps - 1])
+        steps.append(row.steps)
+    assert {2, 4} <= set(steps)
+    assert 1 not in steps
+    # The plan named no bar: the record holds the one that was used.
+    assert (record.protocol.halt, record.protocol.halt_above) == ("settled", 0.5)
+    assert record.headline.value == finished[1].headline.value
+
+
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
         ({"halt": "adaptive", "halt_above": 1.0}, "halt-above must lie between 0 and 1, not be 1"),
-        ({"halt_above": 0.9}, "halt-above says when a puzzle stops early: give halt adaptive with it"),
+        (
+            {"halt": "adaptive"},
+            "halt adaptive needs halt-above, chosen on validation",
+        ),
+        ({"halt_above": 0.9}, "halt-above says when a puzzle stops early: give halt settled or adaptive with it"),
     ],
 )
 def test_a_bar_that_means_nothing_is_refused(choices: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -249,10 +276,27 @@ def test_limit_counts_groups_and_ids_name_groups_or_puzzles(tmp_path: Path) -> N
     assert record.selection.sha256 != read(tmp_path / "a").selection.sha256
 
 
+def test_a_sample_is_drawn_by_the_seed_keeps_the_order_and_is_recorded(tmp_path: Path) -> None:
+    task, plan = LatinTask(), InferencePlan("test", sample=4, seed=7)
+    record = evaluate(task, Propagator(), plan, tmp_path / "a")
+    chosen = [row["group"] for row in table(tmp_path / "a", "puzzles.csv")]
+    order = list(dict.fromkeys(puzzle.group for puzzle in task.puzzles("test")))
+    assert list(dict.fromkeys(chosen)) == sorted(set(chosen), key=order.index)
+    assert (record.selection.sample, record.selection.limit, record.selection.groups) == (4, None, 4)
+    assert set(chosen) != set(order[:4])
+    # Every puzzle of a drawn group takes part, as with --limit.
+    assert len(chosen) == record.selection.puzzles == sum(p.group in chosen for p in task.puzzles("test"))
+    assert select(task, plan).sha256() == record.selection.sha256 != select(task, replace(plan, seed=8)).sha256()
+    assert len(select(task, replace(plan, sample=99))) == len(task.puzzles("test"))
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
         ({"limit": 0}, "limit must be at least 1"),
+        ({"sample": 0}, "sample must be at least 1"),
+        ({"sample": 2, "limit": 3}, "sample draws the puzzles: leave limit and puzzles out"),
+        ({"sample": 2, "puzzles": ("g1",)}, "sample draws the puzzles: leave limit and puzzles out"),
         ({"augment": 0}, "augment must be"),
         ({"attempts": -1}, "attempts must be"),
         ({"steps": 0}, "steps must be"),
@@ -395,11 +439,19 @@ def test_solvers_give_grids_and_may_pass(tmp_path: Path) -> None:
     assert (submitted.value, submitted.denominator) == (1.0, 8)
 
 
+def answered(batch: Batch, answer: Any) -> Prediction:
+    return Prediction(None, np.zeros(batch.size, dtype=np.float32), (answer,) * batch.size)
+
+
 @pytest.mark.parametrize(
     ("act", "complaint"),
     [
         (lambda batch: Prediction(batch.tokens[:, :-1], np.zeros(batch.size)), "tokens have shape"),
         (lambda batch: Prediction(batch.tokens, np.zeros(batch.size + 1)), "halt has shape"),
+        (lambda batch: answered(batch, [[1, 2]]), "an answer is a list, no array: give uint8"),
+        (lambda batch: answered(batch, np.ones(4, np.uint8)), r"an answer is an array uint8 \[4\]"),
+        (lambda batch: answered(batch, np.ones((2, 2))), r"an answer is an array float64 \[2, 2\]"),
+        (lambda batch: answered(batch, np.array([[1, -1]])), "a grid with -1 to 1, where 0 to 35 can be kept"),
         (lambda batch: Prediction(None, np.zeros(batch.size), (None,) * (batch.size + 1)), "answers for a batch"),
         (lambda batch: Prediction(None, np.zeros(batch.size)), "tokens have shape"),
     ],
@@ -577,6 +629,18 @@ def test_the_batch_fits_memory_work_and_number(memory: float, flops: float, puzz
     assert Budget(memory, flops, puzzles).batch_size(Model(), 100, 5) == size
 
 
+def test_a_batch_stays_in_the_cache_where_that_pays() -> None:
+    class Model(Propagator):
+        def cost(self, length: int) -> Cost:
+            return Cost(widest_bytes=1000 * length)
+
+    assert Budget(1e9, 1e9, 512, cache=1.5e6).batch_size(Model(), 150, 5) == 10
+    assert Budget(1e9, 1e9, 512, cache=1.5e6).batch_size(Model(), 5000, 5) == 1
+    assert Budget(1e9, 1e9, 512, cache=1.5e6).batch_size(Model(), 1, 5) == CACHED
+    # Plans of before know no cache: their batches stay what they were.
+    assert Budget(1e9, 1e9, 512).batch_size(Model(), 150, 5) == 512
+
+
 def test_a_model_may_bound_its_batches() -> None:
     class Model(Propagator):
         def cost(self, length: int) -> Cost:
@@ -625,11 +689,11 @@ def test_the_source_tree_is_told_from_a_wheel(tmp_path: Path) -> None:
 
 def test_devices_that_are_not_there_are_named() -> None:
     with pytest.raises(BadInput, match="device 'tpu' does not exist"):
-        environment.resolve_device("tpu")
-    assert environment.resolve_device("auto", uses_torch=False) == "cpu"
+        machine.resolve_device("tpu")
+    assert machine.resolve_device("auto", uses_torch=False) == "cpu"
 
 
 def test_the_plan_on_disk_is_plain_json(finished: tuple[Path, RunRecord]) -> None:
     data = json.loads((finished[0] / "plan.json").read_text())
     assert data["plan"]["augment"] == 9
-    assert stored.StoredPlan.load(finished[0]).plan == PLAN
+    assert plan_file.StoredPlan.load(finished[0]).plan == replace(PLAN, halt_above=0.5)

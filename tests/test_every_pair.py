@@ -7,14 +7,14 @@ tests of their own.
 from __future__ import annotations
 
 import csv
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest, Task
-from trm_harness.evaluate import InferencePlan, evaluate, rescore
+from trm_harness.evaluate import evaluate, rescore
+from trm_harness.inference import InferencePlan
 from trm_harness.specs import ModelSpec, TaskSpec
 
 HUB_KIN = {"sudoku-extreme": "sudoku-9x9", "maze-hard": "maze-30x30"}
@@ -30,7 +30,7 @@ def pairs() -> list[object]:
         pytest.param(task, model, id=f"{task.id}-{model.id}", marks=marks[model.id])
         for task in known.tasks
         for model in known.models
-        if model.family != "llm" and any(fnmatchcase(task.id, pattern) for pattern in model.tasks)
+        if model.family != "llm" and model.answers(task)
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -21,7 +23,6 @@ from trm_harness.fingerprint import (
     dataset_sha256,
     file_sha256,
     grid_bytes,
-    matches,
     puzzle_sha256,
 )
 from trm_harness.types import Puzzle
@@ -66,6 +67,15 @@ def arc(file: str, split: str) -> list[Puzzle]:
         for name, task in tasks.items()
         for place, test in enumerate(task["test"])
     ]
+
+
+def matches(puzzles: Iterable[Puzzle], others: Iterable[Puzzle]) -> dict[str, tuple[str, ...]]:
+    """Ids of ``puzzles`` that are in ``others`` up to symmetry, each with the ids it has there."""
+    known: dict[str, list[str]] = defaultdict(list)
+    for other in others:
+        known[canonical_fingerprint(other)].append(other.id)
+    found = ((puzzle.id, known.get(canonical_fingerprint(puzzle))) for puzzle in puzzles)
+    return {name: tuple(ids) for name, ids in found if ids}
 
 
 def test_grid_bytes_are_the_references() -> None:
@@ -149,6 +159,7 @@ def test_colours_that_only_other_demonstrations_tell_apart() -> None:
     assert canonical_fingerprint(chain) != canonical_fingerprint(fork)
 
 
+@pytest.mark.slow
 def test_arc1_evaluation_tasks_are_found_inside_arc2_training() -> None:
     evaluation, training = arc("arcagi_aa922be.json", "eval"), arc("arcagi2_f3283f7.json", "train")
     shared = {puzzle.group for puzzle in evaluation} & {puzzle.group for puzzle in training}

@@ -38,12 +38,13 @@ from tests.fuzzing import (
     write,
 )
 from tests.zoo_cards import card_toml, weights
-from trm_harness import compare, journal
 from trm_harness.api import evaluate
-from trm_harness.evaluate.stored import StoredPlan
+from trm_harness.inference.plan_file import StoredPlan
 from trm_harness.leaderboard.rows import read_records, read_reported
+from trm_harness.record import journal
 from trm_harness.record import read as read_record
-from trm_harness.replay import frames
+from trm_harness.record.replay import frames
+from trm_harness.scoring import compare
 from trm_harness.zoo import read_card, safetensors_metadata
 
 _scratch = tempfile.TemporaryDirectory()
@@ -75,8 +76,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def show_record(path: Path) -> None:
     """What `runs show`, `runs show --json` and the tables do with a record."""
-    from trm_harness.cli import charts, report
+    from trm_harness.cli import report
     from trm_harness.cli.options import plain
+    from trm_harness.cli.runs import charts
     from trm_harness.leaderboard.board import build
     from trm_harness.leaderboard.tables import render
 
@@ -301,7 +303,7 @@ YAML = "arch:\n  hidden_size: 64\n  num_heads: 4\n  L_layers: 2\n  H_cycles: 3\n
 @given(content=damaged_bytes(YAML.encode()) | damaged_json({"arch": {"hidden_size": 64, "num_heads": 4}}))
 def test_configurations_of_the_reference(folder: Path, content: bytes) -> None:
     from trm_harness.convert.infer import from_file
-    from trm_model_trm.checkpoint import ARCHITECTURE
+    from trm_model_trm.model import ARCHITECTURE
 
     path = write(folder / "all_config.yaml", content)
     tame(lambda: from_file(ARCHITECTURE, path))
@@ -372,13 +374,13 @@ LOAD = textwrap.dedent(
     import json, resource, sys, time
     from pathlib import Path
     from trm_harness.errors import BadInput
-    from trm_harness import journal, zoo
-    from trm_harness.evaluate.stored import StoredPlan
+    from trm_harness import zoo
+    from trm_harness.inference.plan_file import StoredPlan
     from trm_harness.leaderboard.rows import read_reported
     from trm_harness.nn.checkpoint import load_weights
-    from trm_harness.record import read
+    from trm_harness.record import journal, read
     from trm_harness.train.recipe import read_recipe
-    from trm_model_trm.checkpoint import ARCHITECTURE
+    from trm_model_trm.model import ARCHITECTURE
     from trm_task_arc import data
     from trm_task_maze import bundle, files as mazes
     from trm_task_sudoku import files as sudokus
@@ -482,6 +484,13 @@ BOMBS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     "endless card": ("toml", "a/card.toml", lambda: b"x = 1\n"),
     "dotted card": ("toml", "a/card.toml", lambda: b"a." * 30_000 + b"a = 1\n"),
     "spaced dots": ("toml", "a/card.toml", lambda: b"a\t. " * 15_000 + b"a = 1\n"),
+    "quoted dots": ("toml", "a/card.toml", lambda: ("a." * 40 + '"x y".' + "'\u2028'.").encode() * 600 + b"a = 1\n"),
+    "dots behind a string": (
+        "toml",
+        "a/card.toml",
+        lambda: b'x = { a = """ \' """, ' + b"b." * 25_000 + b"'q' = 1 }\n",
+    ),
+    "quotes without end": ("toml", "a/card.toml", lambda: b"a." * 99 + b'"' + b'\\"' * 30_000 + b"\n"),
     "dotted header": ("recipe", "r.toml", lambda: b"[" + b"a." * 30_000 + b"a]\n"),
     "nested recipe": ("recipe", "r.toml", lambda: b"x = " + b"[" * 60_000),
     "endless line": ("jsonl", "journal.jsonl", lambda: b"x"),

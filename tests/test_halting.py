@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from trm_harness.evaluate.halting import THRESHOLDS, Halting
+from trm_harness.scoring.halting import BARS, THRESHOLDS, Halting, settled
 
 
 def logit(share: float) -> float:
@@ -83,3 +83,27 @@ def test_what_is_no_number_never_halts() -> None:
     total = Halting()
     total.add([np.nan, 9.0], [True, False])
     assert total.entry(full=True).thresholds[0].mean_steps == 2
+
+
+def test_settled_steps_equal_a_reckoning_by_hand() -> None:
+    passes = (
+        # Sure at once, but the answer changes until step 3.
+        (("a", "b", "b", "b"), [logit(one) for one in (0.97, 0.97, 0.97, 0.97)], (False, True, True, True)),
+        # Settled from step 2 on; sure enough for a bar of 0.6 at step 3 only.
+        (("c", "c", "c", "c"), [logit(one) for one in (0.02, 0.15, 0.65, 0.65)], (True, True, True, True)),
+        # Never the same twice: every step is run, and the last answer is the right one.
+        (("d", "e", "f", "g"), [logit(0.9995)] * 4, (False, False, False, True)),
+    )
+    found = {one.threshold: (one.mean_steps, one.correct, one.n) for one in settled(passes)}
+    assert set(found) == set(BARS)
+    assert found[0.1] == (pytest.approx((3 + 2 + 4) / 3), 3, 3)
+    assert found[0.6] == (pytest.approx((3 + 3 + 4) / 3), 3, 3)
+    assert found[0.95] == (pytest.approx((3 + 4 + 4) / 3), 3, 3)
+    assert found[0.999] == (4, 3, 3)
+
+
+def test_a_wrong_answer_that_stays_for_a_while_is_kept() -> None:
+    (found,) = (
+        one for one in settled([(("a", "a", "b"), [logit(0.9)] * 3, (False, False, True))]) if one.threshold == 0.5
+    )
+    assert (found.mean_steps, found.correct) == (2, 0)

@@ -15,8 +15,8 @@ from huggingface_hub import constants
 
 from tests.conftest import ROOT
 from tests.hub_server import Hub, serving
-from trm_harness import hub as client
 from trm_harness.errors import BadInput
+from trm_harness.files import hub as client
 
 pytest.importorskip("huggingface_hub")
 
@@ -102,6 +102,10 @@ def test_offline_uses_the_cache_and_says_what_to_do_without(
     with pytest.raises(BadInput, match=r"test\.csv of someone/mazes .*HF_HUB_OFFLINE is set.*--data") as caught:
         client.fetch(REPO, "test.csv", "main", sha256)
     assert "\n" not in str(caught.value)
+    # No command that fetches weights takes --data.
+    with pytest.raises(BadInput, match=r"`trm-harness eval --weights FILE` takes it") as caught:
+        client.fetch(REPO, "model.safetensors", "main", sha256, repo_type="model")
+    assert "--data" not in str(caught.value)
     assert len(hub.asked) == asked
 
 
@@ -165,7 +169,7 @@ def test_a_hub_that_is_gone_is_one_line(home: Path, monkeypatch: pytest.MonkeyPa
 
 def fetch_in_a_process(environment: dict[str, str], sha256: str, *after: str) -> subprocess.Popen[str]:
     code = (
-        "import sys; from trm_harness import hub\n"
+        "import sys; from trm_harness.files import hub\n"
         "try: print(hub.fetch(*sys.argv[1:5]))\n"
         "except hub.BadInput as error: sys.exit(f'error: {error}')"
     )

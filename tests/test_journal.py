@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trm_harness import journal
 from trm_harness.errors import BadInput
-from trm_harness.journal import Journal, Row, grid_text, recover, scan, text_grid
+from trm_harness.record import journal
+from trm_harness.record.journal import Journal, Row, grid_text, recover, scan, text_grid
 from trm_harness.types import Grid
 
 SHAPES = st.tuples(st.integers(1, 30), st.integers(1, 30))

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from trm_harness import registry
-from trm_harness.plugins import HOME
+from trm_harness.plugins.host import HOME
 from trm_harness.testing import Check, parametrize_with_checks
 
 HUB_KIN = {"sudoku-extreme": "sudoku-9x9", "maze-hard": "maze-30x30"}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ import pytest
 
 from tests.conftest import Site
 from trm_harness import registry
-from trm_harness.plugins import load
+from trm_harness.plugins.host import load
 from trm_harness.testing import LawBroken, NotApplicable, checks_of, parametrize_with_checks
-from trm_harness.testing.laws import LAWS
+from trm_harness.testing.laws import KIT_VERSION, LAWS
 from trm_harness.testing.subjects import ModelSubject, TaskSubject, TrainerSubject
+from trm_harness.train.trainer import Trainer, TrainerJob, TrainResult
 from trm_harness.types import Prediction
 
 Fault = Callable[[Any], None]
+
+KIT = (2, 42, "3ce6e20a0185")
+"""Version of the kit, and number and hash of its laws' names and promises."""
 
 
 def law(kind: str, name: str) -> Callable[[Any], None]:
@@ -75,6 +80,9 @@ TASKS = {
     "damaged_answer_scores_less": changed("measures", lambda measures: lambda p, a: measures(p, p.answer)),
     "scores_see_no_symmetry": changed("measures", biased),
     "a_whole_evaluation_scores_one": changed("measures", lambda measures: lambda p, a: measures(p, p.answer)),
+    "a_source_is_named_by_its_content": changed(
+        "source", lambda source: lambda split: replace(source(split), sha256="0" * 64)
+    ),
     "puzzles_are_well_formed": changed("source", lambda source: lambda s: replace(source(s), n_puzzles=1)),
     "splits_share_no_puzzle": changed(
         "puzzles", lambda puzzles: lambda split: [replace(p, id=f"{split}-{p.id}") for p in puzzles("test")[:40]]
@@ -167,7 +175,7 @@ def test_a_faulty_model_is_caught(name: str) -> None:
         law("model", name)(model_with(MODELS[name]))
 
 
-def trainer_with(change: Callable[[Callable[..., Any]], Callable[..., Any]]) -> TrainerSubject:
+def trainer_with(change: Callable[[Trainer], Trainer]) -> TrainerSubject:
     names = registry.default()
 
     class Faulty(TrainerSubject):
@@ -176,38 +184,63 @@ def trainer_with(change: Callable[[Callable[..., Any]], Callable[..., Any]]) -> 
     return Faulty(names, names.trainers.spec("torch"))
 
 
-def forgetful(train: Callable[..., Any]) -> Callable[..., Any]:
+def forgetful(train: Trainer) -> Trainer:
     """Goes on with other moments than it stopped with."""
 
-    def run(model: Any, source: Any, recipe: Any, out: Path, *, resume: bool = False, **rest: Any) -> Any:
-        recipe = replace(recipe, beta1=0.5) if resume else recipe
-        return train(model, source, recipe, out, resume=resume, **rest)
+    def run(job: TrainerJob) -> TrainResult:
+        return train(replace(job, recipe=replace(job.recipe, beta1=0.5)) if job.resume else job)
 
     return run
 
 
-def restarting(train: Callable[..., Any]) -> Callable[..., Any]:
+def restarting(train: Trainer) -> Trainer:
     """Starts over where it should go on: the same weights in the end, at the whole price."""
 
-    def run(model: Any, source: Any, recipe: Any, out: Path, *, resume: bool = False, **rest: Any) -> Any:
-        if resume:
-            (out / "metrics.jsonl").unlink()
-        return train(model, source, recipe, out, **rest)
+    def run(job: TrainerJob) -> TrainResult:
+        if job.resume:
+            (job.out / "metrics.jsonl").unlink()
+        return train(replace(job, resume=False))
 
     return run
 
 
-def doubled(train: Callable[..., Any]) -> Callable[..., Any]:
+def doubled(train: Trainer) -> Trainer:
     """Steps twice as far as the recipe says, unless batches are cut."""
 
-    def run(model: Any, source: Any, recipe: Any, out: Path, **rest: Any) -> Any:
-        stages = tuple(replace(stage, lr=2 * stage.lr) for stage in recipe.stages)
-        return train(model, source, recipe if recipe.accumulate > 1 else replace(recipe, stages=stages), out, **rest)
+    def run(job: TrainerJob) -> TrainResult:
+        stages = tuple(replace(stage, lr=2 * stage.lr) for stage in job.recipe.stages)
+        return train(job if job.recipe.accumulate > 1 else replace(job, recipe=replace(job.recipe, stages=stages)))
 
     return run
+
+
+def silent(train: Trainer) -> Trainer:
+    """Never says that it has begun, so that a run that is killed leaves no train.json."""
+
+    def run(job: TrainerJob) -> TrainResult:
+        return train(replace(job, watch=replace(job.watch, started=lambda rank: None)))
+
+    return run
+
+
+def older(train: Trainer) -> Any:
+    """Takes the arguments one by one, as an earlier contract had it."""
+
+    def run(model: Any, source: Any, recipe: Any, out: Path, *, resume: bool = False) -> dict[str, Any]:
+        return train(TrainerJob(model, source, recipe, out, resume)).as_dict()
+
+    return run
+
+
+def mapping(train: Trainer) -> Any:
+    """Returns a mapping where a result is due."""
+    return lambda job: train(job).as_dict()
 
 
 TRAINERS = [
+    ("leaves_weights_and_says_on_what", silent, "watch.started 0 times"),
+    ("leaves_weights_and_says_on_what", older, "does not take one job"),
+    ("leaves_weights_and_says_on_what", mapping, "returned dict"),
     ("resume_equals_uninterrupted", forgetful, "the weights end elsewhere"),
     ("resume_equals_uninterrupted", restarting, "begins again from step 1"),
     ("step_equals_the_reference_step", doubled, "differs from the reference's"),
@@ -216,9 +249,17 @@ TRAINERS = [
 
 
 @pytest.mark.parametrize(("name", "fault", "message"), TRAINERS)
-def test_a_faulty_trainer_is_caught(name: str, fault: Callable[..., Any], message: str) -> None:
+def test_a_faulty_trainer_is_caught(name: str, fault: Callable[[Trainer], Trainer], message: str) -> None:
     with pytest.raises(LawBroken, match=message):
         law("trainer", name)(trainer_with(fault))
+
+
+def test_the_kits_version_follows_its_laws() -> None:
+    """A new law, or another promise of one, is another kit: raise KIT_VERSION, then state the new pair here."""
+    import trm_harness.testing.checks  # noqa: F401  (every file of laws)
+
+    told = sorted(f"{one.kind} {one.name}: {one.run.__doc__}" for one in LAWS)
+    assert (KIT_VERSION, len(told), sha256("\n".join(told).encode()).hexdigest()[:12]) == KIT
 
 
 HEAVY = """
@@ -259,6 +300,7 @@ def test_every_check_has_one_readable_id() -> None:
     assert marked == {"task-sudoku-4x4-spec_is_complete"}
 
 
+@pytest.mark.slow
 def test_pytest_runs_laws_without_a_test_file(site: Site, tmp_path: Path) -> None:
     site.install("heavy", HEAVY)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]

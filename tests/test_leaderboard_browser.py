@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,29 +14,37 @@ from typing import Any
 import pytest
 
 from tests.browser import CHROMIUM, Page, browser
-from tests.conftest import ROOT
 from tests.test_leaderboard_site import EVIL, NANO, hostile
-from trm_harness.cli.board import made_site
+from trm_harness.cli.leaderboard.build import Wishes, made_site
+from trm_harness.files import paths
 from trm_harness.leaderboard.site import write_site
 
 __all__ = ["hostile"]
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here")
 
-BOARD = ROOT / "board"
+BOARD = Path(tempfile.gettempdir()) / f"trm-harness-board-{os.getpid()}"
+"""The site as it is built for publication; made once for all tests."""
+
 SHOWN = "[...document.querySelectorAll('#board tbody tr')].filter(row => !row.hidden)"
 PAGES = (
-    "index.html", "claims.html", "rules.html", "tasks/arc1.html", "tasks/maze-hard.html", "tasks/sudoku-4x4.html",
+    "index.html", "claims.html", "rules.html", "submit.html", "404.html", "tasks/arc1.html", "tasks/maze-hard.html",
+    "tasks/sudoku-4x4.html", "tasks/sudoku-9x9.html",
     "models/trm-nano.sudoku-4x4.html", f"records/{NANO}.html",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        opened.open(BOARD / "index.html")
-        opened.window(1300, 900)
-        yield opened
+    frame = Wishes(repository="https://example.org/trm-harness", docs="docs/index.html")
+    write_site(BOARD, made_site(paths.leaderboards(), frame).pages())
+    try:
+        with browser(tmp_path_factory.mktemp("profile")) as opened:
+            opened.open(BOARD / "index.html")
+            opened.window(1300, 900)
+            yield opened
+    finally:
+        shutil.rmtree(BOARD)
 
 
 @pytest.fixture(autouse=True)
@@ -62,25 +75,137 @@ def column(page: Page, number: int) -> list[Any]:
     return page.value(f"{SHOWN}.map(row => row.cells[{number}].dataset.v ?? '')")
 
 
-def test_every_page_loads_in_both_themes_and_on_a_phone(page: Page) -> None:
+# Where a word's letters stand on more than one line; a hyphen, a dot and a slash may end a line.
+BROKEN = """
+(() => {
+  const found = [], range = document.createRange();
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode()) {
+    const parent = node.parentElement;
+    if (!parent.checkVisibility() || parent.closest('script, style, .hash, pre, svg')) continue;
+    if (parent.closest('code:not(td:first-child code)')) continue;
+    for (const word of node.textContent.matchAll(/[\\p{L}\\p{N}]{2,24}/gu)) {
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const tops = new Set([...range.getClientRects()].filter(r => r.width > 0).map(r => Math.round(r.top)));
+      if (tops.size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+})()
+"""
+
+WIDTHS = (1440, 900, 390)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_visitor_reads_every_kind_of_page(page: Page, width: int) -> None:
+    """In both colours: no word is broken inside, nothing scrolls sideways, no page is endless."""
+    page.window(width, 900)
     for name in PAGES:
         go(page, name)
+        page.until(f"innerWidth === {width}")
         colours = []
         for scheme in ("light", "dark"):
             page.scheme(scheme)
             colours.append(page.value("getComputedStyle(document.body).backgroundColor"))
         assert colours[0] != colours[1]
-        page.window(360, 740)
-        page.until("innerWidth === 360")
-        wide = page.value("document.documentElement.scrollWidth")
-        assert wide <= 360, f"{name} is {wide} wide on a phone"
-        page.window(1300, 900)
+        assert page.value(BROKEN) == [], name
+        wide, high = page.value("[document.documentElement.scrollWidth, document.documentElement.scrollHeight]")
+        assert wide <= width, f"{name} is {wide} wide in a window of {width}"
+        assert high < 12_000, f"{name} is {high} high in a window of {width}"
+    page.window(1300, 900)
+
+
+def test_a_broken_word_would_be_noticed(page: Page) -> None:
+    go(page, "index.html")
+    page.value("document.querySelector('h1').style.cssText = 'width: 2ch; word-break: break-all'")
+    assert "recursive" in page.value(BROKEN)
+
+
+@pytest.mark.parametrize("width", WIDTHS[:2])
+def test_the_head_of_a_long_table_stays_in_sight(page: Page, width: int) -> None:
+    page.window(width, 900)
+    go(page, "tasks/arc1.html")
+    page.value("document.querySelectorAll('#board tbody tr')[15].scrollIntoView({behavior: 'instant'})")
+    top = "document.querySelector('#board thead th').getBoundingClientRect().top"
+    bar = page.value("document.querySelector('.top').getBoundingClientRect().bottom")
+    assert abs(page.value(top) - bar) < 3
+    assert page.value("document.querySelector('#board').getBoundingClientRect().top") < 0
+    page.window(1300, 900)
+
+
+def test_what_sorts_a_column_stands_on_the_line_of_its_name(page: Page) -> None:
+    page.window(900, 900)
+    go(page, "tasks/sudoku-9x9.html")
+    lines = "[...document.querySelectorAll('#board thead button')].filter(b => !b.textContent.includes(' '))"
+    heights = page.value(f"{lines}.map(b => b.getClientRects().length)")
+    assert len(heights) > 4
+    assert set(heights) <= {0, 1}
+    page.window(1300, 900)
+
+
+def test_a_phone_has_a_menu_and_a_sign_on_what_opens(page: Page) -> None:
+    page.window(390, 844)
+    go(page, "tasks/arc1.html")
+    assert page.value("document.querySelector('.menu summary').innerText.trim()") == "Menu"
+    page.value("document.querySelector('.menu summary').click()")
+    entries = "[...document.querySelectorAll('.sheet a')].filter(a => a.checkVisibility()).map(a => a.textContent)"
+    assert {"Claims", "Rules", "Docs", "Repository"} <= set(page.value(entries))
+    assert page.value("getComputedStyle(document.querySelector('.fold summary')).display") == "list-item"
+    page.window(1300, 900)
+
+
+def test_a_phone_shows_a_row_in_two_lines_and_the_rest_on_demand(page: Page) -> None:
+    page.window(390, 844)
+    go(page, "tasks/arc1.html")
+    high = f"Math.max(...{SHOWN}.filter(row => !row.classList.contains('later')).map(row => row.offsetHeight))"
+    assert page.value(f"{SHOWN}[0].offsetHeight") <= 70
+    assert page.value(high) <= 130, "long names and reasons take a line or two more"
+    assert page.value(f"{SHOWN}.filter(row => !row.classList.contains('later')).length") == 25
+    page.value("document.forms.filters.elements.sort.value = 'parameters'")
+    page.value("document.forms.filters.elements.sort.dispatchEvent(new Event('input', {bubbles: true}))")
+    sizes = page.value(f"{SHOWN}.map(row => row.dataset.p).filter(Boolean).map(Number)")
+    assert sizes == sorted(sizes)
+    page.value("[...document.querySelectorAll('#more button')].at(-1).click()")
+    assert page.value("document.querySelectorAll('#board tr.later').length") == 0
+    page.window(1300, 900)
+
+
+def test_a_board_of_ones_own_fits_a_phone_too(page: Page, tmp_path: Path) -> None:
+    root = tmp_path / "a-folder-with-a-rather-long-name-of-its-own"
+    shutil.copytree(paths.leaderboards() / "records" / NANO, root / "records" / NANO)
+    place = f"{NANO.rpartition('/')[0]}/gone"
+    (root / "withdrawn.csv").write_text(f"place,date,reason\n{place},2026-11-25,wrong data\n")
+    write_site(tmp_path / "site", made_site(root).pages())
+    page.window(390, 844)
+    for name in ("index.html", "tasks/sudoku-4x4.html", f"records/{place}.html"):
+        go(page, name, tmp_path / "site")
+        page.until("innerWidth === 390")
+        assert page.value("document.documentElement.scrollWidth") <= 390, name
+        assert page.value(BROKEN) == [], name
+    page.window(1300, 900)
+
+
+def test_print_keeps_every_row_and_column(page: Page) -> None:
+    go(page, "tasks/maze-hard.html")
+    before = page.value("[...document.querySelectorAll('#board thead th')].filter(h => !h.hidden).length")
+    page.ask("Emulation.setEmulatedMedia", media="print")
+    try:
+        seen = "document.querySelectorAll('#board thead th')"
+        told = f"[...{seen}].filter(head => head.checkVisibility() && head.innerText.trim()).length"
+        assert page.value(told) == before
+        hidden = f"{SHOWN}.filter(row => !row.checkVisibility()).length"
+        assert page.value(hidden) == 0
+        assert page.value("document.querySelector('.filters').checkVisibility()") is False
+    finally:
+        page.ask("Emulation.setEmulatedMedia", media="")
 
 
 def test_sorting_by_each_kind_of_column(page: Page) -> None:
     go(page, "tasks/arc1.html")
     head = "document.querySelectorAll('#board thead th')"
-    for number, way in ((2, "descending"), (2, "ascending"), (4, "ascending")):
+    for number, way in ((1, "descending"), (1, "ascending"), (5, "ascending")):
         page.value(f"{head}[{number}].querySelector('button').click()")
         assert page.value(f"{head}[{number}].getAttribute('aria-sort')") == way
         told = [float(value) for value in column(page, number) if value]
@@ -92,9 +217,9 @@ def test_sorting_by_each_kind_of_column(page: Page) -> None:
     by_name = "r => r.cells[0].dataset.v).sort((a, b) => a.localeCompare(b, 'en'))"
     assert column(page, 0) == page.value(f"{SHOWN}.map({by_name}")
     # By keyboard too: the heading is a button.
-    page.value(f"{head}[1].querySelector('button').focus()")
+    page.value(f"{head}[3].querySelector('button').focus()")
     page.press("Enter")
-    assert page.value(f"{head}[1].getAttribute('aria-sort')") == "ascending"
+    assert page.value(f"{head}[3].getAttribute('aria-sort')") == "ascending"
 
 
 def test_filters_narrow_the_table_and_the_charts(page: Page) -> None:
@@ -122,25 +247,164 @@ def test_filters_narrow_the_table_and_the_charts(page: Page) -> None:
     page.until(f"{SHOWN}.length === {whole}")
 
 
-def test_one_set_of_puzzles_hides_the_other_column(page: Page) -> None:
+def test_one_control_chooses_the_set_of_puzzles_for_table_order_and_charts(page: Page) -> None:
     go(page, "tasks/arc1.html")
-    fill(page, "split", "semi-private")
     heads = (
         "[...document.querySelectorAll('#board thead th[data-split]')].map(head => [head.dataset.split, head.hidden])"
     )
-    assert page.value(heads) == [["public", True], ["semi-private", False]]
-    pressed = "document.querySelector('#column-tabs [aria-pressed=true]').textContent"
-    assert page.value(pressed) == "semi-private"
-    assert page.value("location.search") in ("?split=semi-private", "")
-    page.value("[...document.querySelectorAll('#column-tabs button')][0].click()")
-    assert page.value(pressed) == "public"
+    wanted = [["public", True], ["semi-private", False]]
+    page.value("[...document.querySelectorAll('#split button')][1].click()")
+    assert page.value(heads) == wanted * 2, "the scores and the costs"
+    assert page.value("document.querySelector('#split [aria-pressed=true]').textContent") == "semi-private"
+    assert all("semi-private" in measured for measured in page.value(f"{SHOWN}.map(row => row.dataset.s.split(' '))"))
+    ranked = [
+        float(value)
+        for value in page.value(f"{SHOWN}.filter(r => r.cells[2].dataset.r).map(r => r.cells[2].dataset.v)")
+    ]
+    assert ranked == sorted(ranked, reverse=True)
+    for chart in ("chart-picture", "chart-scores"):
+        label = page.value(f"document.querySelector('#{chart} svg').getAttribute('aria-label')")
+        assert "semi-private" in label
+    assert "split=semi-private" in page.value("location.href")
+    page.value("[...document.querySelectorAll('#split button')][0].click()")
+    assert page.value(heads) == [[name, not hidden] for name, hidden in wanted] * 2
+    label = page.value("document.querySelector('#chart-scores svg').getAttribute('aria-label')")
+    assert "public" in label
+    assert "semi-private" not in label
 
 
-def test_an_address_with_filters_opens_as_it_was_left(page: Page) -> None:
+def test_an_address_opens_the_view_that_it_was_copied_from(page: Page) -> None:
     address = (BOARD / "tasks/arc1.html").as_uri()
     page.go(f"{address}?family=direct&ranked=1")
     assert set(page.value(f"{SHOWN}.map(row => row.dataset.f)")) == {"direct"}
     assert page.value("document.forms.filters.elements.ranked.checked") is True
+    page.go(f"{address}?split=semi-private&sort=-parameters")
+    assert page.value("document.querySelector('#split [aria-pressed=true]').textContent") == "semi-private"
+    sizes = page.value(f"{SHOWN}.map(row => row.dataset.p).filter(Boolean).map(Number)")
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) > 5
+
+
+def test_chosen_rows_are_compared(page: Page) -> None:
+    go(page, "tasks/maze-hard.html")
+    for number in (0, 3):
+        page.value(f"document.querySelectorAll('#board tbody tr')[{number}].querySelector('.pin').click()")
+    page.value("document.forms.filters.elements.pinned.click()")
+    chosen = page.value(f"{SHOWN}.map(row => row.id)")
+    assert len(chosen) == 2
+    page.go(page.value("location.href"))
+    page.until(f"{SHOWN}.length === 2")
+    assert page.value(f"{SHOWN}.map(row => row.id)") == chosen
+
+
+def test_a_row_opens_to_its_source_and_notes(page: Page) -> None:
+    go(page, "tasks/sudoku-extreme.html")
+    details = "document.querySelector('#board tbody tr details')"
+    page.value(f"{details}.querySelector('summary').click()")
+    text = page.value(f"{details}.innerText")
+    assert "Source" in text
+    assert "Notes" in text
+    assert page.value("document.querySelectorAll('#board tbody tr details').length") == page.value(f"{SHOWN}.length")
+
+
+def test_the_first_picture_names_what_it_is_about_and_follows_its_switches(page: Page) -> None:
+    go(page, "index.html")
+    names = "[...document.querySelectorAll('#chart-picture svg text')].map(text => text.textContent)"
+    page.until(f"{names}.includes('TRM')")
+    told = page.value(names)
+    assert "HRM" in told
+    assert any("(ours)" in name for name in told)
+    assert page.value("document.getElementById('picture').getBoundingClientRect().bottom") < 900
+    label = "document.querySelector('#chart-picture svg').getAttribute('aria-label')"
+    first = page.value(label)
+    assert "on public against network parameters" in first
+    page.value("document.querySelector('#picture-split [data-name=semi-private]').click()")
+    assert "on semi-private" in page.value(label)
+    page.value("document.querySelector('#picture-x [data-name=dollars]').click()")
+    assert "against $ per puzzle" in page.value(label)
+    page.value("document.querySelector('#picture-task [data-name=sudoku-extreme]').click()")
+    assert "on test against network parameters" in page.value(label)
+    assert "Sudoku" in page.value("document.getElementById('picture-caption').textContent")
+
+
+def test_names_in_a_picture_do_not_lie_on_one_another(page: Page) -> None:
+    for width in (1300, 390):
+        page.window(width, 900)
+        for task in ("arc1", "arc2", "sudoku-extreme", "maze-hard"):
+            page.go(f"{(BOARD / 'index.html').as_uri()}?task={task}")
+            texts = "[...document.querySelectorAll('#chart-picture svg text')]"
+            texts += ".filter(text => +getComputedStyle(text).fontWeight >= 600)"
+            page.until(f"{texts}.length > 2")
+            boxes = page.value(
+                f"{texts}.map(text => text.getBoundingClientRect()).map(r => [r.left, r.top, r.right, r.bottom])"
+            )
+            clashes = [
+                (a, b)
+                for number, a in enumerate(boxes)
+                for b in boxes[:number]
+                if min(a[2], b[2]) - max(a[0], b[0]) > 1 and min(a[3], b[3]) - max(a[1], b[1]) > 3
+            ]
+            assert not clashes, (task, width)
+    page.window(1300, 900)
+
+
+TEXTS = """
+[...document.querySelectorAll('#%s svg text')].filter(text => text.textContent.trim()).map(text => {
+  const r = text.getBoundingClientRect(), s = text.closest('svg').getBoundingClientRect();
+  return [text.textContent, r.left - s.left, r.right - s.left, Math.round(r.bottom), s.width];
+})
+"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_is_written_in_a_chart_is_whole_and_apart(page: Page, width: int) -> None:
+    """No name runs out of its picture, no two marks of an axis touch, no two rows of a chart read alike."""
+    page.window(width, 900)
+    for name in ("tasks/arc1.html", "tasks/maze-hard.html", "tasks/sudoku-extreme.html", "tasks/sudoku-9x9.html"):
+        go(page, name)
+        for chart in ("chart-scores", "chart-picture"):
+            page.until(f"document.querySelectorAll('#{chart} svg text').length > 4")
+            texts = page.value(TEXTS % chart)
+            assert not [text for text, left, right, _, wide in texts if left < -1 or right > wide + 1], (name, chart)
+            lines: dict[int, list[tuple[float, float]]] = {}
+            for _, left, right, bottom, _ in texts:
+                lines.setdefault(bottom, []).append((left, right))
+            axis = sorted(max(lines.values(), key=len))
+            assert all(first[1] < second[0] for first, second in itertools.pairwise(axis)), (name, chart)
+        names = page.value("[...namesThatFit(data('charts-data').rows.filter(row => row.k), 120).values()]")
+        systems = page.value("[...new Set(data('charts-data').rows.filter(row => row.k).map(row => row.s))]")
+        assert len(set(names)) > 0.9 * len(systems), name
+    page.window(1300, 900)
+
+
+def test_curves_follow_the_set_of_puzzles(page: Page) -> None:
+    go(page, "tasks/sudoku-9x9.html")
+    legend = "[...document.querySelectorAll('#chart-steps .legend .fam')].map(entry => entry.textContent)"
+    page.until(f"{legend}.length > 3")
+    test = page.value(legend)
+    page.value("[...document.querySelectorAll('#split button')].find(b => b.textContent === 'hard').click()")
+    hard = page.value(legend)
+    assert hard == ["trm-relational-nano.sudoku-9x9"]
+    assert len(test) == len(set(test)) > len(hard), "one line for a network, whatever its votes"
+    page.go(f"{(BOARD / 'tasks/arc1.html').as_uri()}?split=semi-private")
+    assert page.value("document.getElementById('chart-steps').closest('figure').hidden") is True
+
+
+def test_a_chart_is_saved_as_a_picture(page: Page) -> None:
+    go(page, "tasks/arc1.html")
+    page.value("document.querySelector('#chart-picture').closest('figure').querySelector('.png').click()")
+    page.until("document.getElementById('chart-picture').dataset.saved")
+    assert page.value("document.getElementById('chart-picture').dataset.saved").endswith(".png")
+
+
+def test_a_pointed_mark_shows_the_printed_size(page: Page) -> None:
+    """5-7M stays 5-7M; where its mark stands is nobody's size."""
+    go(page, "tasks/sudoku-extreme.html")
+    rows = page.value("data('charts-data').rows.filter(row => row.t === '5-7M').length")
+    assert rows > 0
+    told = page.value("told({...data('charts-data').rows.find(row => row.t === '5-7M'), score: {v: 1}})")
+    assert "5-7M parameters" in told
+    assert "5.9" not in told
 
 
 def place(page: Page, chart: str, number: int) -> list[float]:
@@ -150,7 +414,7 @@ def place(page: Page, chart: str, number: int) -> list[float]:
     return page.value(f"(() => {{ const r = {dots}; return [r.x + r.width / 2, r.y + r.height / 2]; }})()")
 
 
-@pytest.mark.parametrize("chart", ["chart-scores", "chart-parameters", "chart-cost"])
+@pytest.mark.parametrize("chart", ["chart-scores", "chart-picture"])
 def test_pointing_at_a_mark_tells_its_numbers_and_clicking_leads_to_its_row(page: Page, chart: str) -> None:
     go(page, "tasks/arc1.html")
     page.until(f"document.querySelectorAll('#{chart} [aria-label=dot] > *').length > 2")
@@ -168,21 +432,26 @@ def test_pointing_at_a_mark_tells_its_numbers_and_clicking_leads_to_its_row(page
 
 def test_axes_are_logarithmic_and_a_front_is_drawn(page: Page) -> None:
     go(page, "tasks/arc1.html")
-    for chart in ("chart-parameters", "chart-cost"):
-        page.until(f"document.querySelectorAll('#{chart} [aria-label=line] path').length >= 1")
-        assert page.value(f"document.querySelector('#{chart} svg').getAttribute('role')") == "img"
-    labels = '#chart-parameters [aria-label="x-axis tick label"] text'
-    ticks = page.value(f"[...document.querySelectorAll('{labels}')].map(label => label.textContent)")
-    assert {"1M", "10M", "100M", "1B"} <= set(ticks)
+    for kind in ("size", "dollars"):
+        page.value(
+            f"(() => {{ const field = document.getElementById('cost-kind'); field.value = '{kind}'; "
+            "field.dispatchEvent(new Event('change')); })()"
+        )
+        page.until("document.querySelectorAll('#chart-picture [aria-label=line] path').length >= 1")
+        assert page.value("document.querySelector('#chart-picture svg').getAttribute('role')") == "img"
+        ticks = page.value("[...document.querySelectorAll('#chart-picture svg text')].map(text => text.textContent)")
+        assert ({"1M", "10M", "100M", "1B"} if kind == "size" else {"$0.1", "$1"}) <= set(ticks)
 
 
 def test_the_viewer_plays_an_answer_step_by_step(page: Page) -> None:
     go(page, f"records/{NANO}.html")
+    page.until("!document.getElementById('viewer').hidden")
+    assert sum(url.endswith(".films.js") for url in page.requests) == 1
     state = "document.getElementById('state').textContent"
     cells = "[...document.querySelectorAll('#answer div')].map(cell => +cell.textContent)"
     puzzles = page.value("document.querySelectorAll('#picker button').length")
     assert puzzles > 3
-    films = page.value("JSON.parse(document.getElementById('films-data').textContent).films")
+    films = json.loads((BOARD / f"records/{NANO}.films.js").read_text()[len("showFilms(") : -len(");\n")])["films"]
     wrong = next(number for number, film in enumerate(films) if not film["right"])
     for number in (wrong, 0):
         page.value(f"document.querySelectorAll('#picker button')[{number}].click()")
@@ -261,4 +530,6 @@ def test_hostile_text_shows_as_text(page: Page, tmp_path: Path, hostile: Path) -
     assert page.value("document.querySelector('#board tbody th bdi').textContent").strip() == EVIL.strip()
     go(page, f"records/{NANO}.html", tmp_path / "site")
     assert page.value("document.querySelector('#command').textContent").strip() == EVIL.strip()
+    page.value("document.getElementById('films').scrollIntoView()")
+    page.until("document.querySelector('#picker button span') !== null")
     assert page.value("document.querySelector('#picker button span').textContent") == EVIL

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.test_leaderboard import reported, run, score
-from trm_harness import paths
+from trm_harness.files import paths
 from trm_harness.leaderboard import archive
 from trm_harness.leaderboard.archive import Filed, place_of
-from trm_harness.leaderboard.rows import Result, Row, read_reported
+from trm_harness.leaderboard.rows import Result, Row, filed_row, read_reported
 from trm_harness.leaderboard.verdicts import VERDICTS, compare, counts, judge
 from trm_harness.record import DataUse, RunRecord, SelectionEntry, TrainingEntry
 
@@ -77,6 +77,13 @@ def test_intervals_decide(percent: float, expected: str) -> None:
         ),
         (
             claim(),
+            run(
+                training=TrainingEntry(demonstrations="joint", data=(DataUse(name="arc1 train (own data best of x)"),))
+            ),
+            "trained on files of one's own here: arc1 train (own data best of x)",
+        ),
+        (
+            claim(),
             run(training=TrainingEntry(demonstrations="joint", data=(DataUse(name="x", task="arc2"),))),
             "trained on other tasks here: arc2",
         ),
@@ -87,6 +94,13 @@ def test_what_keeps_a_claim_and_a_record_apart_is_named(claimed: Row, record: Ru
     found, why = verdict(claimed, record)
     assert found == "not comparable"
     assert reason in why
+
+
+def test_files_of_ones_own_are_extra_training_data() -> None:
+    own = DataUse(name="arc1 train (own data best of x)", task="arc1")
+    record = run(training=TrainingEntry(demonstrations="joint", data=(own,)))
+    assert filed_row(filed(record)).training_data == f"extra: {own.name}"
+    assert "part of the data" not in verdict(claim(), record)[1]
 
 
 def test_untested_claims_say_why() -> None:
@@ -113,15 +127,15 @@ def test_a_claim_of_two_sets_gets_two_verdicts() -> None:
 def test_printed_decimals_are_no_difference() -> None:
     """0.0 as printed may be anything up to 0.05."""
     ours = Result(0.0, 0.0, 0.4, 1000, 1000, "puzzles")
-    assert compare(Result(0.0), "maze-hard", ours)[0] == "reproduced"
-    assert compare(Result(1.2), "maze-hard", ours)[0] == "not reproduced"
+    assert compare(Result(0.0), 1000, ours)[0] == "reproduced"
+    assert compare(Result(1.2), 1000, ours)[0] == "not reproduced"
     half = SelectionEntry(groups=400, puzzles=419)
     assert verdict(claim(25.0), run(selection=half))[0] == "reproduced"
 
 
 def test_every_published_score_has_one_verdict() -> None:
     claims = read_reported([paths.reported()])
-    root = paths.records()
+    root = paths.leaderboards() / "records"
     found = judge(claims, [archive.read_filed(folder, root) for folder in archive.folders(root)])
     assert len(found) == sum(len(row.results) for row in claims) == sum(counts(found).values())
     assert {one.verdict for one in found} <= set(VERDICTS)

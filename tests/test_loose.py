@@ -13,6 +13,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from tests.conftest import Site
+from trm_harness.plugins.check_log import KIT_VERSION
 
 Harness = Callable[..., CompletedProcess[str]]
 
@@ -70,6 +71,18 @@ def test_a_file_is_a_plugin_wherever_the_option_stands(file: Path, harness: Harn
     assert "corner" not in harness("models", "list").stdout
 
 
+def test_a_resumed_run_names_the_plugin_that_it_lacks(file: Path, harness: Harness, tmp_path: Path) -> None:
+    option = ("--plugin", "./my_model.py")
+    args = ("eval", "--task", "sudoku-4x4", "--model", "corner", "--limit", "2", "--out", "run")
+    assert harness(*option, *args).returncode == 0
+    journal = tmp_path / "run" / "journal.jsonl"
+    journal.write_text(journal.read_text().splitlines(keepends=True)[0])
+    without = harness("eval", "--resume", "run")
+    assert without.returncode == 2
+    assert without.stderr.splitlines()[-1].endswith("run was begun with --plugin ./my_model.py: give that again")
+    assert harness(*option, "eval", "--resume", "run").returncode == 0
+
+
 def test_the_kit_checks_a_file_and_stamps_it_until_it_changes(file: Path, harness: Harness, tmp_path: Path) -> None:
     option, cache = ("--plugin", "my_model.py"), {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = harness(*option, "plugins", "check", "corner", **cache)
@@ -83,7 +96,7 @@ def test_the_kit_checks_a_file_and_stamps_it_until_it_changes(file: Path, harnes
         rows = json.loads(harness(*option, "plugins", "list", "--json", **cache).stdout)
         return {row["name"]: row["kit_passed"] for row in rows}["my_model"]
 
-    assert stamp() == "kit 1"
+    assert stamp() == f"kit {KIT_VERSION}"
     file.write_text(ONE_FILE.replace("np.ones(batch.size", "batch.size + np.ones(batch.size"))
     assert stamp() == "stale"
     broken = harness(*option, "plugins", "check", "my_model", "--json", **cache)

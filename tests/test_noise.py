@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from trm_harness.contracts import ModelRequest, Perturbable
-from trm_harness.evaluate import InferencePlan, select
-from trm_harness.evaluate.plan import Asked, Item, to_batch
+from trm_harness.inference import InferencePlan, select
+from trm_harness.inference.plan import Asked, Item, to_batch
 from trm_harness.nn.noise import gaussian
 from trm_harness.registry import default
 
@@ -55,7 +55,7 @@ def model(name: str, dtype: str) -> Any:
 
 
 def batch(network: Any) -> Any:
-    task = default().tasks.resolve("sudoku-4x4")(default().tasks.spec("sudoku-4x4"), None)
+    task = default().task("sudoku-4x4")
     puzzles = list(select(task, InferencePlan("test", limit=3)))
     asked = [
         Asked(Item(i, 0, "", 0), puzzle.without_answer(), task.encode(puzzle, "", network.encoding), 10 + i)

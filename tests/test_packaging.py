@@ -98,7 +98,7 @@ def test_the_installed_wheel_works_outside_the_checkout(target: Path, tmp_path: 
 
 
 def test_the_installed_wheel_finds_its_own_folders(target: Path, tmp_path: Path) -> None:
-    code = "from trm_harness import paths; print(paths.zoo(), paths.reported(), paths.checkout(), sep='\\n')"
+    code = "from trm_harness.files import paths; print(paths.zoo(), paths.reported(), paths.checkout(), sep='\\n')"
     zoo, reported, checkout = run(target, tmp_path, "-c", code).splitlines()
     assert Path(zoo) == target / "trm_harness" / "_shipped" / "zoo"
     assert list(Path(zoo).glob("*/card.toml"))

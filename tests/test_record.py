@@ -12,7 +12,9 @@ from tests.conftest import ROOT
 from tests.evaluating import LatinTask, Propagator
 from trm_harness import record
 from trm_harness.errors import BadInput
-from trm_harness.evaluate import InferencePlan, evaluate
+from trm_harness.evaluate import evaluate
+from trm_harness.files.write import write_text
+from trm_harness.inference import InferencePlan
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ def test_writing_leaves_nothing_but_the_file(run: Path) -> None:
 def test_a_failed_write_leaves_the_old_file(run: Path) -> None:
     old = (run / "run.json").read_text()
     with pytest.raises(UnicodeEncodeError):
-        record.write_text(run / "run.json", "half \udc80")
+        write_text(run / "run.json", "half \udc80")
     assert (run / "run.json").read_text() == old
     assert not list(run.glob(".*.tmp"))
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Site
 from trm_harness.errors import PluginError, UnknownName
-from trm_harness.plugins import load
+from trm_harness.plugins.host import load
 from trm_harness.registry import Registry, default
 from trm_harness.specs import TrainerSpec
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from trm_harness.errors import UnknownName
-from trm_harness.journal import Entry, Journal, Row, decode, encode
-from trm_harness.replay import Frame, Reel, changes, find, frames, liveliest, marked, unlike
+from trm_harness.record.journal import Entry, Journal, Row, decode, encode
+from trm_harness.record.replay import Frame, Reel, changes, find, frames, liveliest, marked, unlike
 from trm_harness.types import Grid
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trm_harness.errors import BadInput
-from trm_harness.scoring import RULES, Outcome, score
-from trm_harness.vote import rank_of, tally
+from trm_harness.scoring.rules import RULES, Outcome, score
+from trm_harness.scoring.vote import tally
 
 HAND = [
     Outcome("a_0", "a", 1, True),
@@ -105,7 +105,8 @@ def test_a_full_arc_run_is_tallied_and_scored_in_seconds() -> None:
     for puzzle in range(419):
         rows = zip(rng.integers(0, 40, size=921), rng.normal(size=921).tolist(), strict=True)
         ranked = tally((grids[place], logit) for place, logit in rows)
-        outcomes.append(Outcome(str(puzzle), str(min(puzzle, 399)), rank_of(ranked, grids[7]), True))
+        rank = 1 + next(place for place, one in enumerate(ranked) if np.array_equal(one.answer, grids[7]))
+        outcomes.append(Outcome(str(puzzle), str(min(puzzle, 399)), rank, True))
     scores = [score(outcomes, rule, k) for rule in RULES for k in (1, 2)]
     assert len(scores) == 8
     assert time.perf_counter() - start < 10

@@ -7,9 +7,9 @@ from collections import deque
 import numpy as np
 import pytest
 
-from tests.plugins.maze_tasks import grid
+from tests.plugins.maze_tasks import count_shortest, grid
 from trm_harness.errors import BadInput
-from trm_harness.solvers.maze import GOAL, OPEN, PATH, START, WALL, Board, count_shortest, distance, is_path, solve
+from trm_harness.solvers.maze import GOAL, OPEN, PATH, START, WALL, Board, distance, is_path, solve
 from trm_harness.types import Grid
 
 Cell = tuple[int, int]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trm_harness.stats import RESAMPLES, clustered, mcnemar, wilson
+from trm_harness.scoring.intervals import RESAMPLES, Interval, clustered_sums, mcnemar, wilson
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,11 @@ def test_mcnemar_by_hand_and_for_large_counts() -> None:
         mcnemar(-1, 3)
 
 
+def clustered(groups: list[list[float]], pooled: bool = False) -> Interval:
+    """The interval of values by group."""
+    return clustered_sums(np.array([math.fsum(group) for group in groups]), np.array(list(map(len, groups))), pooled)
+
+
 def test_clustered_is_the_percentile_bootstrap_over_groups() -> None:
     rng = np.random.default_rng(5)
     groups = [list((rng.random(int(rng.integers(1, 4))) < 0.4).astype(float)) for _ in range(60)]
@@ -103,12 +108,6 @@ def test_nothing_to_resample_says_so(groups: list[list[float]]) -> None:
     assert interval.method == "wilson over groups, which do not vary"
     assert 0 <= interval.low <= mean <= interval.high <= 1
     assert interval.high - interval.low > 0.1
-
-
-def test_no_groups_and_empty_groups() -> None:
-    assert clustered([]).method == "none: no observations"
-    with pytest.raises(ValueError, match="without values"):
-        clustered([[1.0], []])
 
 
 def test_many_groups_of_many_kinds_stay_quick_and_right() -> None:

@@ -11,9 +11,9 @@ import pytest
 from tests.test_cli_eval import Call, call
 from trm_harness import registry
 from trm_harness.errors import BadInput
-from trm_harness.paths import zoo
+from trm_harness.files.paths import zoo
+from trm_harness.publish import check_golden, check_record, check_score
 from trm_harness.record import read
-from trm_harness.trust import check_golden, check_record, check_score
 from trm_harness.zoo import Card, named, read_card
 
 __all__ = ["call"]
@@ -87,6 +87,7 @@ def test_a_claimed_score_is_measured_again(copied: Card) -> None:
     assert not check_score(read_card(file), limit=25).passed
 
 
+@pytest.mark.slow
 def test_every_claim_of_the_shipped_nano_card_is_confirmed(call: Call) -> None:
     said = call("zoo", "verify", "--score", NANO)
     assert said.code == 0, said.out + said.err
@@ -160,9 +161,32 @@ def test_weights_without_a_task_are_refused(call: Call, own: Path) -> None:
 
 
 def test_a_card_without_a_record_says_so(copied: Card) -> None:
-    from trm_harness.trust import record_of
+    from trm_harness.publish import record_of
 
     file = copied.folder / "card.toml"
     file.write_text(file.read_text().replace('record = "leaderboards', 'record = "/leaderboards'))
     with pytest.raises(BadInput, match="names no record"):
         record_of(read_card(file))
+
+
+def test_a_bar_is_chosen_on_validation_and_settled_halting_takes_it(call: Call, own: Path) -> None:
+    shutil.copytree(zoo() / NANO, own / "trm-nano.mine")
+    file = own / "trm-nano.mine" / "card.toml"
+    text = file.read_text().replace(f'name = "{NANO}"', 'name = "trm-nano.mine"')
+    file.write_text(text.partition("[halting]")[0].rstrip() + "\n")
+    asked = ("eval", "--task", "sudoku-4x4", "--model", "trm-nano.mine", "--limit", "12")
+    assert call(*asked, "--split", "validation", "--out", "full").code == 0
+    said = call("zoo", "bar", "trm-nano.mine", "--record", "full")
+    assert said.code == 0, said.err
+    card = named("trm-nano.mine")
+    assert card.halting.chosen_on.startswith("sudoku-4x4 validation: 12 of 12 right in 2.")
+    assert f"{card.halting.settled_above:g} (sudoku-4x4 validation" in call("zoo", "show", card.name).out
+    assert call(*asked, "--halt", "settled", "--out", "settled").code == 0
+    assert call(*asked, "--halt", "settled", "--halt-above", "0.25", "--out", "told").code == 0
+    bars = {name: read(Path(name)).protocol.halt_above for name in ("settled", "told")}
+    assert bars == {"settled": card.halting.settled_above, "told": 0.25}
+    # What a score is stated for chooses nothing, and a run that stopped early cannot show what later steps do.
+    assert call(*asked, "--out", "test").code == 0
+    for run, why in (("test", "is on split test"), ("settled", "is no plain run of full depth")):
+        refused = call("zoo", "bar", "trm-nano.mine", "--record", run)
+        assert (refused.code, why in refused.err) == (2, True)

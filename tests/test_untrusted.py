@@ -21,10 +21,11 @@ from click.testing import CliRunner
 from tests.fuzzing import write
 from tests.test_fuzz import BOMBS, CARD, MAZE, RECIPE, REPORTED, RUN, SUDOKU, npy, npz
 from tests.zoo_cards import weights
-from trm_harness import journal, untrusted
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.stored import StoredPlan
+from trm_harness.files import read
+from trm_harness.inference.plan_file import StoredPlan
 from trm_harness.leaderboard.rows import read_reported
+from trm_harness.record import journal
 from trm_harness.record import read as read_record
 from trm_harness.zoo import read_card, safetensors_metadata
 
@@ -148,8 +149,12 @@ def test_toml_of_every_kind(tmp_path: Path, spoiled: str) -> None:
 def test_prose_and_numbers_are_no_long_keys(tmp_path: Path) -> None:
     prose = "One. Two. Three words here. " * 60
     numbers = ", ".join("0.5" for _ in range(300))
-    file = write(tmp_path / "x.toml", f'prose = "{prose}"\nnumbers = [{numbers}]\nurl = "https://a.b.c/d.e"\n')
-    assert len(untrusted.read_toml(file, "it")["numbers"]) == 300
+    lines = f"'''\n{prose}\n{prose.replace(' ', '.')}\n'''"
+    file = write(
+        tmp_path / "x.toml",
+        f'prose = "{prose}"\nlines = {lines}\nnumbers = [{numbers}]\nurl = "https://a.b.c/d.e" # {prose}\n',
+    )
+    assert len(read.read_toml(file, "it")["numbers"]) == 300
 
 
 @pytest.mark.parametrize("augment", ["inf", "1e999", "nan", "-1"])
@@ -249,7 +254,7 @@ def test_a_configuration_cannot_ask_for_what_the_file_lacks(tmp_path: Path, chan
 
 @pytest.mark.parametrize("training", ["[1]", "7", NESTS, DIGITS], ids=["list", "number", "deep", "digits"])
 def test_a_declaration_of_training_is_a_table(tmp_path: Path, training: str) -> None:
-    from trm_harness.launch.load import declared
+    from trm_harness.loading.load import declared
 
     content = weights("trm-toy.arc")
     size = int.from_bytes(content[:8], "little")
@@ -322,10 +327,10 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "nowhere", tmp_path / "folder"):
         with pytest.raises(BadInput, match=path.name):
-            untrusted.read_text(path, 10, "a note")
-    assert untrusted.read_text(write(tmp_path / "ten", "0123456789"), 10, "a note") == "0123456789"
+            read.read_text(path, 10, "a note")
+    assert read.read_text(write(tmp_path / "ten", "0123456789"), 10, "a note") == "0123456789"
     with pytest.raises(BadInput, match="too large for a note: at most 10 bytes"):
-        untrusted.read_text(write(tmp_path / "eleven", "01234567890"), 10, "a note")
+        read.read_text(write(tmp_path / "eleven", "01234567890"), 10, "a note")
     os.truncate(write(tmp_path / "sparse", b"{"), 1 << 40)
     with pytest.raises(BadInput, match="too large for a JSON file: at most 16 MiB"):
-        untrusted.read_json(tmp_path / "sparse")
+        read.read_json(tmp_path / "sparse")

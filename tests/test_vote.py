@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trm_harness.vote import rank_of, ranked, sigmoid, tally
+from trm_harness.scoring.vote import ranked, sigmoid, tally
 
 
 def grid(*rows: str) -> np.ndarray:
@@ -60,14 +60,6 @@ def test_extreme_and_broken_logits() -> None:
     assert sigmoid(np.array([-1e4, 1e4, np.nan])).tolist() == [0.0, 1.0, 0.0]
     ranked = tally([(A, float("nan")), (B, -50.0)])
     assert np.array_equal(ranked[0].answer, B)
-
-
-def test_rank_of() -> None:
-    ranked = tally([(A, 0.0), (A, 0.0), (B, 0.0)])
-    assert rank_of(ranked, A) == 1
-    assert rank_of(ranked, B) == 2
-    assert rank_of(ranked, C) is None
-    assert rank_of([], C) is None
 
 
 pool = [A, B, C, EMPTY, grid("0")]

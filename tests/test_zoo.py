@@ -20,7 +20,7 @@ from tests.hub_server import Hub, serving
 from tests.zoo_cards import CONFIG, TENSORS, cards_plugin, make_card, weights
 from trm_harness import registry as registry_room
 from trm_harness.errors import BadInput, PluginError, UnknownName
-from trm_harness.plugins import load
+from trm_harness.plugins.host import load
 from trm_harness.record import training_of
 from trm_harness.registry import Registry
 from trm_harness.zoo import Card, cards, find, named, pull, read_card, safetensors_metadata, verify, weights_path
@@ -335,8 +335,8 @@ def test_every_shipped_card_is_what_it_says() -> None:
 
 
 def test_every_shipped_weights_file_has_a_card_with_golden_outputs_and_a_record() -> None:
-    from trm_harness.paths import zoo as shipped
-    from trm_harness.trust import check_record
+    from trm_harness.files.paths import zoo as shipped
+    from trm_harness.publish import check_record
 
     held = {card.folder: card for card in cards(registry_room.default()).values() if card.source.file}
     files = sorted(shipped().rglob("*.safetensors"))

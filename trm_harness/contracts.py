@@ -1,11 +1,12 @@
-"""The contracts plugins keep: Task and Model. numpy in and out, so torch, JAX, an LLM or a solver fit unchanged.
+"""The contracts plugins keep: Task, Model and every optional ability. numpy in and out, so torch, JAX or an LLM fit.
 
-Nothing here does anything; the evaluator (:mod:`trm_harness.evaluate`) is the one caller.
+An ability is a protocol that an object has or lacks; whoever needs it asks by ``isinstance``. Nothing here does
+anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,17 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.specs import ModelSpec, TaskSpec
-from trm_harness.types import (
-    Batch,
-    Cost,
-    DataSource,
-    Encoded,
-    Grid,
-    ModelFacts,
-    Prediction,
-    Puzzle,
-    Tokens,
-)
+from trm_harness.types import Batch, Cost, DataSource, Encoded, Grid, ModelFacts, Prediction, Puzzle, Tokens
 
 
 @runtime_checkable
@@ -85,6 +76,66 @@ class Canonical(Protocol):
 
     def canonical(self, puzzle: Puzzle) -> bytes:
         """The same bytes for all images of a puzzle under the task's symmetries; the answer need not be known."""
+        ...
+
+
+@runtime_checkable
+class Versions(Protocol):
+    """A task that knows more versions of its data than its own splits, besides :class:`Task`."""
+
+    def data_version(self, sha256: str) -> tuple[str, Sequence[Puzzle]] | None:
+        """Name and puzzles of the version with that content hash, ``None`` if it is not at hand."""
+        ...
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """A task that brings along the fingerprints of splits it draws, besides :class:`Task`.
+
+    :func:`trm_harness.loading.fingerprints.save` writes them. Without them the guard draws the split once a machine.
+    """
+
+    def fingerprints(self, split: str) -> Path | None:
+        """The file of the fingerprints of all pairs of ``split``, ``None`` if there is none."""
+        ...
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A task whose data come from a hub, besides :class:`Task`."""
+
+    def pull(self) -> list[Path]:
+        """The files of its published data, fetched into the hub client's cache where they are not there yet."""
+        ...
+
+
+@runtime_checkable
+class WritesSubmission(Protocol):
+    """A task with an official form for answers, besides :class:`Task`."""
+
+    def write_submission(self, path: Path, split: str, answers: Mapping[str, Sequence[Grid]], attempts: int) -> None:
+        """Write the whole split in that form: the first ``attempts`` of each puzzle's ranked ``answers``, by its id.
+
+        ``BadInput`` if ``path`` cannot be written.
+        """
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A task whose data may hold puzzles it cannot ask, besides :class:`Task`: only who asks for one is refused."""
+
+    def unfit(self, puzzle: Puzzle) -> str:
+        """Why the task cannot ask ``puzzle`` and what to do, in one line; empty if it can."""
+        ...
+
+
+@runtime_checkable
+class Doubtful(Protocol):
+    """A task whose questions may have several answers or none, besides :class:`Task`: who asks one is told."""
+
+    def doubts(self, puzzles: Sequence[Puzzle]) -> list[str]:
+        """For each puzzle why no single answer can be right, in a few words; empty if one can. Quick, so bounded."""
         ...
 
 
@@ -150,6 +201,47 @@ class Model(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Said:
+    """One row's answer as it came: ``row`` of the batch, a grid in its puzzle's frame or ``None``, its halting logit.
+
+    ``transcript`` is what was asked and what came back, in JSON's own types: enough to read the answer out of it again.
+    """
+
+    row: int
+    answer: Grid | None
+    halt: float
+    transcript: Mapping[str, Any]
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    """A model that answers every puzzle alone, in one step, and keeps what was said, besides :class:`Model`.
+
+    Each answer is on the disk as it comes, with its transcript beside the journal, so that nothing paid for is lost.
+    """
+
+    def replies(self, batch: Batch) -> Iterator[Said]:
+        """An answer for each row, as they come, in any order.
+
+        What fails is raised after everything else that was under way has been given.
+        """
+        ...
+
+    def reread(self, transcript: Mapping[str, Any]) -> Grid | None:
+        """The answer in a transcript, as this version of the model reads it."""
+        ...
+
+
+@runtime_checkable
+class Rereads(Protocol):
+    """A model's target that reads transcripts again without making the model, besides being called."""
+
+    def reread(self, task: TaskSpec, transcript: Mapping[str, Any]) -> Grid | None:
+        """The answer in the transcript of a puzzle of ``task``, as this version of the model reads it."""
+        ...
+
+
 @runtime_checkable
 class Metered(Protocol):
     """A model that keeps an account of what it uses, besides :class:`Model`. The record shows what a run added."""
@@ -158,6 +250,19 @@ class Metered(Protocol):
         """Counts since the model was made, each under its own name and only ever growing.
 
         ``dollars`` is the price, where there is one and it is known for everything counted.
+        """
+        ...
+
+
+@runtime_checkable
+class Quotes(Protocol):
+    """A model that can say what answers will use before it is asked for them, besides :class:`Metered`."""
+
+    def quote(self, batch: Batch) -> Mapping[str, float]:
+        """Estimates for a batch, made without asking anybody: counts that add up over batches.
+
+        ``input_tokens``; ``output_tokens_least`` and, where something bounds it, ``output_tokens_most``;
+        ``dollars_least`` and ``dollars_most`` where prices are known.
         """
         ...
 
@@ -172,6 +277,15 @@ class Perturbable(Protocol):
         ``seeds`` ``uint64 [rows]`` are those of the rows in ``state``. A row's noise depends on its seed and ``step``
         alone: not on its neighbours, and not on the number format.
         """
+        ...
+
+
+@runtime_checkable
+class KnowsIdentities(Protocol):
+    """A model with a table of puzzle identities, besides :class:`Model`: the record counts those that it lacks."""
+
+    def unknown(self, identities: Sequence[str]) -> list[str]:
+        """Those of ``identities`` without a row of their own in the table."""
         ...
 
 
@@ -199,10 +313,7 @@ class TrainingRows:
 
 @runtime_checkable
 class TrainingSource(Protocol):
-    """Endless training examples of a task; stateless, so that a run resumes from a counter alone.
-
-    A task that can be trained on has ``training_source(seed, encoding, options) -> TrainingSource``.
-    """
+    """Endless training examples of a task; stateless, so that a run resumes from a counter alone."""
 
     buckets: Mapping[str, float]
     """Name of each group of examples of one length, and its share of the draws (sums to 1)."""
@@ -213,6 +324,18 @@ class TrainingSource(Protocol):
 
     def draw(self, bucket: str, index: int, size: int) -> TrainingRows:
         """The ``index``-th draw of ``size`` examples from ``bucket``: depends on (seed, bucket, index, size) alone."""
+        ...
+
+
+@runtime_checkable
+class HasTraining(Protocol):
+    """A task that can be trained on, besides :class:`Task`."""
+
+    def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> TrainingSource:
+        """Its training examples. ``encoding`` comes from the model, ``options`` from the recipe's ``source`` table.
+
+        ``BadInput`` for an option that the task does not have.
+        """
         ...
 
 
@@ -230,7 +353,7 @@ class Validated(Protocol):
 
 @runtime_checkable
 class NamesRows(Protocol):
-    """A task that knows whose the rows of a released checkpoint's puzzle table are, besides :class:`Task`."""
+    """A task that can name the rows of a released checkpoint's puzzle table, besides :class:`Task`."""
 
     def reference_identifiers(self, rows: int) -> Sequence[str]:
         """Names of the first rows of the reference's table of ``rows`` rows, the blank first.
@@ -263,8 +386,9 @@ class Trainable(Protocol):
 class ModelRequest:
     """Everything a model target gets.
 
-    ``weights`` is a safetensors file or ``None`` (untrained or weightless); its sha256 has been checked when it came
-    from a card. ``card`` is the parsed card or an empty mapping. ``device`` is a torch device name already resolved
+    ``weights`` is a file that ends as ``spec.reads`` says, or ``None`` (untrained or weightless); its sha256 has been
+    checked when it came from a card. ``weights_sha256`` is the hash that :meth:`Model.facts` must state.
+    ``card`` is the parsed card or an empty mapping. ``device`` is a torch device name already resolved
     from ``auto``; ``dtype`` one of ``float32``, ``bfloat16``. ``identities`` are the task's names, in table order,
     for an untrained model that must make a table.
     """
@@ -277,3 +401,4 @@ class ModelRequest:
     dtype: str = "float32"
     seed: int = 0
     identities: tuple[str, ...] = ()
+    weights_sha256: str = ""

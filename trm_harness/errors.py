@@ -13,8 +13,22 @@ class BadInput(HarnessError):
     """A file, option or value is wrong (exit code 2)."""
 
 
+MOST = 2**63 - 1
+"""The largest whole number that a record, a seed or a counter takes."""
+
+
+def check_count(name: str, value: int | None) -> None:
+    """``BadInput`` unless ``value`` is a whole number that a record takes, or is left open."""
+    if value is not None and not 0 <= value <= MOST:
+        raise BadInput(f"{name} must not be negative: {value}" if value < 0 else f"{name} {value} is above {MOST}")
+
+
 class DataMissing(BadInput):
     """Data that would have to be downloaded first are not on this machine (exit code 2)."""
+
+
+class NoSplit(BadInput):
+    """The data given hold no puzzles of a split that the task has (exit code 2)."""
 
 
 class UnknownName(HarnessError):

@@ -8,12 +8,13 @@ names for them differ.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trm_harness.augment import dihedral
 from trm_harness.errors import BadInput
@@ -21,6 +22,8 @@ from trm_harness.types import Grid, Puzzle
 
 _FREE = 256
 _NO_GRID = b"none"
+_AT_ONCE = 1024
+"""Pairs whose eight views are held in memory together."""
 
 
 def grid_bytes(grid: Grid) -> bytes:
@@ -75,15 +78,23 @@ def canonical_fingerprint(puzzle: Puzzle, fixed: Collection[int] = (0,)) -> str:
     return hashlib.sha256(min(_oriented_code(pairs, index, fixed) for index in range(8))).hexdigest()
 
 
-def matches(
-    puzzles: Iterable[Puzzle], others: Iterable[Puzzle], fixed: Collection[int] = (0,)
-) -> dict[str, tuple[str, ...]]:
-    """Ids of ``puzzles`` that are in ``others`` up to symmetry, each with the ids it has there."""
-    known: dict[str, list[str]] = defaultdict(list)
-    for other in others:
-        known[canonical_fingerprint(other, fixed)].append(other.id)
-    found = ((puzzle.id, known.get(canonical_fingerprint(puzzle, fixed))) for puzzle in puzzles)
-    return {name: tuple(ids) for name, ids in found if ids}
+def symmetry_keys(questions: NDArray[np.uint8], answers: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """A number for each (question, answer) pair that no symmetry of :func:`canonical_fingerprint` changes.
+
+    ``questions`` and ``answers`` are ``uint8 [n, height, width]`` of any two sizes, the result is ``uint32 [n]``. Equal
+    pairs share their number, and of unequal ones one in four thousand million does. Some 30 us a pair, many at once.
+    """
+    count = len(questions)
+    flat = np.concatenate([questions.reshape(count, -1), answers.reshape(count, -1)], axis=1)
+    symbols = np.union1d(flat, [0])
+    cells = np.searchsorted(symbols, flat).astype(np.uint8)
+    first, second = _views(questions.shape[1:]), _views(answers.shape[1:])
+    orders = np.concatenate([first, second + np.int32(first.shape[1])], axis=1)
+    keys = [
+        _orbit_hash(cells[start : start + _AT_ONCE, orders].reshape(-1, cells.shape[1]), len(symbols))
+        for start in range(0, count, _AT_ONCE)
+    ]
+    return np.concatenate(keys) if keys else np.zeros(0, np.uint32)
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,33 @@ def _refine(
     ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
     uses: dict[int, list[tuple[int, int]]] = {symbol: [] for symbol in classes}
     for pattern, key in zip(patterns, keys, strict=True):
-        for place, symbol in enumerate(pattern.symbols):
-            uses[symbol].append((ranks[key], place))
+        for index, symbol in enumerate(pattern.symbols):
+            uses[symbol].append((ranks[key], index))
     signatures = {symbol: (classes[symbol], tuple(sorted(used))) for symbol, used in uses.items()}
     order = {signature: rank for rank, signature in enumerate(sorted(set(signatures.values())))}
     return {symbol: order[signature] for symbol, signature in signatures.items()}
+
+
+@lru_cache(maxsize=1024)
+def _views(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Where the cells of a flat grid of ``shape`` come from under each dihedral map: ``int32 [8, cells]``."""
+    places = np.arange(shape[0] * shape[1], dtype=np.int32).reshape(shape)
+    return np.stack([dihedral(places, index).ravel() for index in range(8)])
+
+
+def _orbit_hash(views: NDArray[np.uint8], symbols: int) -> NDArray[np.uint32]:
+    """Hash of every eight rows of ``views [8 n, cells]``, whatever their order and the names of symbols above 0."""
+    first = np.full((len(views), symbols), views.shape[1], np.int64)
+    for symbol in range(1, symbols):
+        found = views == symbol
+        first[:, symbol] = np.where(found.any(axis=1), found.argmax(axis=1), views.shape[1])
+    # 0 keeps its name.
+    first[:, 0] = -1
+    names = first.argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    named = np.take_along_axis(names, views.astype(np.int64), axis=1).astype(np.uint64)
+    # Multilinear hashing, then a step that is not linear, so that views cannot cancel in the sum.
+    salt = hashlib.shake_128(b"symmetry keys").digest(8 * views.shape[1])
+    hashes = named @ (np.frombuffer(salt, "<u8").astype(np.uint64) | np.uint64(1))
+    hashes = (hashes ^ (hashes >> np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
+    hashes ^= hashes >> np.uint64(32)
+    return (hashes.reshape(-1, 8).sum(axis=1) >> np.uint64(32)).astype(np.uint32)

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trm_harness.errors import BadInput
+from trm_harness.errors import BadInput, NoSplit
+from trm_harness.files.read import TABLE_LIMIT, numbered_csv, read_text
+from trm_harness.files.write import write_text
 from trm_harness.fingerprint import dataset_sha256
 from trm_harness.specs import TaskSpec
 from trm_harness.types import IDENTITY, DataSource, Encoded, Grid, Puzzle, Tokens
-from trm_harness.untrusted import TABLE_LIMIT, csv_rows, read_text
 
 
 class GridTask:
@@ -36,6 +39,7 @@ class GridTask:
         self.spec = spec
         self.size = int(spec.options["size"])
         self._splits: dict[str, Sequence[Puzzle]] = {}
+        self._contents: dict[str, str] = {}
 
     def load(self, split: str) -> Sequence[Puzzle]:
         """The puzzles of ``split``, answers included, in a fixed order; asked for once."""
@@ -51,7 +55,17 @@ class GridTask:
 
     def source(self, split: str) -> DataSource:
         """Where ``split`` is from; ``sha256`` covers every id, question and answer, in order."""
-        return self.described(split, dataset_sha256(self.puzzles(split)), f"{split}.csv")
+        return self.described(split, self.content(split), f"{split}.csv")
+
+    def content(self, split: str) -> str:
+        """:meth:`digest` of ``split``, computed once."""
+        if split not in self._contents:
+            self._contents[split] = self.digest(split)
+        return self._contents[split]
+
+    def digest(self, split: str) -> str:
+        """Hash of every id, question and answer of ``split``, in order."""
+        return dataset_sha256(self.puzzles(split))
 
     def described(self, split: str, content: str, notes: str) -> DataSource:
         """The source of ``split`` under the task's own name and version, with ``content`` as its sha256."""
@@ -81,6 +95,70 @@ class GridTask:
         return grid.ravel().astype(np.int32) + np.int32(self.first_token)
 
 
+class DrawnTraining(GridTask):
+    """A task whose training puzzles are drawn as they are looked at; its other splits are bundled.
+
+    Stands before the kind of task that it is: ``class Generated(DrawnTraining, MyTask)``.
+    """
+
+    head = 64
+    """Training puzzles whose content stands for the rest."""
+
+    called = "puzzles"
+    """What a split's notes call them."""
+
+    folder: Path
+    """Where the bundled splits lie."""
+
+    def source(self, split: str) -> DataSource:
+        """Where ``split`` is from; the endless training split is known by its recipe and first puzzles."""
+        notes = "generated and bundled"
+        if split == "train":
+            notes = f"generated on demand; sha256 covers the recipe and the first {self.head} {self.called}"
+        return self.described(split, self.content(split), notes)
+
+    def digest(self, split: str) -> str:
+        """Hash of every id, question and answer; of the training split that of its recipe and first puzzles."""
+        if split != "train":
+            return super().digest(split)
+        head = dataset_sha256(self.puzzles(split)[: self.head])
+        return sha256(f"{self.spec.id}|{self.spec.version}|{dict(self.spec.options)}|{head}".encode()).hexdigest()
+
+    def fingerprints_file(self, split: str) -> Path:
+        """Where the fingerprints of ``split`` would be bundled."""
+        return self.folder / f"{split}.fingerprints.npz"
+
+    def fingerprints(self, split: str) -> Path | None:
+        """The file of the fingerprints of ``split``, ``None`` if they are not bundled."""
+        path = self.fingerprints_file(split)
+        return path if path.is_file() else None
+
+
+class Boards(list[Puzzle]):
+    """Puzzles of one size with known answers, each alone in its group, that can be had as arrays too.
+
+    Keeps the contract :class:`trm_harness.contracts.Columnar`: their answers are scored by columns.
+    """
+
+    @cached_property
+    def facts(self) -> Mapping[str, NDArray[Any]]:
+        """The facts of all puzzles, one array each; every puzzle has the same."""
+        return {name: np.array([puzzle.facts[name] for puzzle in self]) for name in (self[0].facts if self else ())}
+
+    def names(self, places: Sequence[int]) -> list[str]:
+        """Ids of the puzzles at ``places``."""
+        return [self[place].id for place in places]
+
+    def grids(self, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Questions and answers, ``uint8 [places, size, size]`` each."""
+        questions, answers = self._stacked
+        return questions[places], answers[places]
+
+    @cached_property
+    def _stacked(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        return np.stack([puzzle.input for puzzle in self]), np.stack([answer_of(puzzle) for puzzle in self])
+
+
 def through(puzzle: Puzzle, see: Callable[[Grid], Grid]) -> Puzzle:
     """``puzzle`` with its question and, where there is one, its answer as ``see`` shows them."""
     answer = None if puzzle.answer is None else see(puzzle.answer)
@@ -101,30 +179,83 @@ def answer_of(puzzle: Puzzle) -> Grid:
 
 
 def data_folder(data: Path) -> Path:
-    """``data`` as given with ``--data``; ``BadInput`` if it is no folder."""
-    if not data.is_dir():
+    """``data`` as given with ``--data``; ``BadInput`` if it is neither a folder nor a file of one split."""
+    if not data.exists():
         raise BadInput(f"{data} is not a folder: --data takes the folder that holds test.csv (and train.csv, ...)")
     return data
 
 
-def read_table(path: Path, header: Sequence[str], what: str = "puzzles") -> list[list[str]]:
-    """The rows below the header line of an ASCII CSV file; ``BadInput`` for another header, or for no rows.
+def split_file(data: Path, split: str, splits: Sequence[str], endings: Sequence[str] = (".csv",)) -> Path:
+    """The file of ``split`` in the folder ``data``, or ``data`` itself where that is a file of this split.
 
-    Rows come as they are: how many columns each has is for the caller to check. ``what`` names them in messages.
+    A file whose name is none of ``splits`` holds the split test. ``NoSplit`` says which splits there are, ``BadInput``
+    which two files claim one.
+    """
+    if data.is_file():
+        own = data.stem if data.stem in splits else "test"
+        if own != split:
+            raise NoSplit(f"{data} holds the split {own}, not {split}: give a folder with {split}{endings[0]}")
+        return data
+    found = [path for ending in endings if (path := data / f"{split}{ending}").is_file()]
+    if len(found) > 1:
+        raise BadInput(f"{data} holds {found[0].name} and {found[1].name}, both for the split {split}: remove one")
+    if not found:
+        there = [name for name in splits if any((data / f"{name}{ending}").is_file() for ending in endings)]
+        only = f"only {' and '.join(there)}: add it, or choose another --split" if there else "nor any other: add it"
+        raise NoSplit(f"{data} has no {split}{endings[0]} for the split {split}, {only}")
+    return found[0]
+
+
+class TableRow(NamedTuple):
+    """A row of a table: the number of the line it ends on, and its cells in the order that was asked for."""
+
+    line: int
+    cells: list[str]
+
+
+def read_table(path: Path, header: Sequence[str], what: str = "puzzles") -> list[list[str]]:
+    """The cells of :func:`table_rows`, all columns asked for."""
+    return [row.cells for row in table_rows(path, header, what)]
+
+
+def table_rows(
+    path: Path,
+    header: Sequence[str],
+    what: str = "puzzles",
+    optional: Sequence[str] = (),
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> list[TableRow]:
+    """The rows of a CSV file whose first line names its columns, each with its cells in the order of ``header``.
+
+    A UTF-8 mark, line ends of Windows, quotes, empty lines, other columns and another order of them change nothing.
+    A column of ``optional`` that the file lacks gives empty cells; ``also`` are other names that a column may have.
+    ``BadInput`` names the column that is missing, or the line that has another number of cells; ``what`` names the rows
+    where there are none.
     """
     columns = ",".join(header)
-    rows = csv_rows(read_text(path, TABLE_LIMIT, f"a CSV file with {columns}", "ascii"), str(path))
-    if not rows or rows[0] != list(header):
-        raise BadInput(f"{path} does not start with the line {columns}: add it or give another file")
+    rows = numbered_csv(read_text(path, TABLE_LIMIT, f"a CSV file with {columns}"), str(path))
+    written = [name.strip().lower() for name in rows[0][1]] if rows else []
+    names = [name if name in header else also.get(name, name) for name in written]
+    lost = [name for name in header if name not in names and name not in optional]
+    if lost or len(set(names)) != len(names):
+        found = f"its columns are {','.join(written)[:200]}" if names else "it is empty"
+        raise BadInput(
+            f"{path} does not start with the line {columns} (in any order; {found}): add it or give another file"
+        )
     if len(rows) == 1:
         raise BadInput(f"{path} holds no {what}: give a file with at least one line below the header")
-    return rows[1:]
+    places = [names.index(name) if name in names else -1 for name in header]
+    found = []
+    for line, cells in rows[1:]:
+        if len(cells) != len(names):
+            wanted = f"expected {','.join(written)}, found {len(cells)} columns"
+            raise BadInput(f"{path}, line {line}: {wanted}; correct or remove that line")
+        found.append(TableRow(line, [cells[index] if index >= 0 else "" for index in places]))
+    return found
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write ``header`` and ``rows`` as an ASCII CSV file, whole or not at all; lines end with LF."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([header, *rows])
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(out.getvalue(), encoding="ascii")
-    os.replace(temporary, path)
+    write_text(path, out.getvalue())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar, overload
 
 Item = TypeVar("Item")
@@ -29,3 +29,7 @@ class Lazy(Sequence[Item]):
         if place not in self._kept:
             self._kept[place] = self._make(place)
         return self._kept[place]
+
+    def passing(self) -> Iterator[Item]:
+        """Every item in order; those made for it are not kept."""
+        return (self._kept[place] if place in self._kept else self._make(place) for place in range(self._count))

@@ -12,12 +12,34 @@ import click
 EVERY = 10.0
 """Seconds between plain lines."""
 
+_quiet = False
+
+
+def be_quiet(wanted: bool) -> None:
+    """Show no progress from now on, or show it again. Warnings and errors are no progress."""
+    global _quiet
+    _quiet = wanted
+
+
+def is_quiet() -> bool:
+    """Whether progress is not to be shown."""
+    return _quiet
+
+
+def say(what: str) -> None:
+    """Say on stderr what is being done now, unless nothing is to be shown."""
+    if not is_quiet():
+        click.echo(what, err=True)
+
 
 @contextmanager
-def progress() -> Iterator[Callable[[float, int], None]]:
-    """A function to call with (answers done, answers in all) as often as one likes."""
+def progress(what: str = "answers") -> Iterator[Callable[[float, int], None]]:
+    """A function to call with (``what`` is done, in all) as often as one likes."""
+    if is_quiet():
+        yield lambda done, total: None
+        return
     if not sys.stderr.isatty():
-        yield Lines()
+        yield Lines(what=what)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -27,7 +49,7 @@ def progress() -> Iterator[Callable[[float, int], None]]:
         task = bar.add_task("", total=None, count="")
 
         def show(done: float, total: int) -> None:
-            bar.update(task, completed=done, total=total, count=f"{int(done):,} of {total:,} answers")
+            bar.update(task, completed=done, total=total, count=f"{int(done):,} of {total:,} {what}")
 
         yield show
 
@@ -35,8 +57,8 @@ def progress() -> Iterator[Callable[[float, int], None]]:
 class Lines:
     """Plain progress: at most one line per :data:`EVERY` seconds, none for work that is shorter."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, what: str = "answers") -> None:
+        self._clock, self._what = clock, what
         self._began = self._last = clock()
         self._from: float | None = None
 
@@ -44,12 +66,13 @@ class Lines:
         """Say how far it is, if it is time to."""
         now = self._clock()
         if self._from is None:
-            self._from = done
+            # From here on: what came before was loading, which says nothing of the pace.
+            self._from, self._began = done, now
         if now - self._last < EVERY:
             return
         self._last = now
         click.echo(
-            f"{int(done):,} of {total:,} answers ({100 * done / total:.1f} %){self._left(done, total)}", err=True
+            f"{int(done):,} of {total:,} {self._what} ({100 * done / total:.1f} %){self._left(done, total)}", err=True
         )
 
     def _left(self, done: float, total: int) -> str:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
-from trm_harness.errors import PluginError, UnknownName
-from trm_harness.plugins import DISABLE, PluginHost, PluginInfo, load, near, traced
+from trm_harness.errors import BadInput, PluginError, UnknownName
+from trm_harness.plugins.host import DISABLE, PluginHost, PluginInfo, load, near, traced
 from trm_harness.specs import CardsSpec, ClaimsSpec, ModelSpec, TaskSpec, TrainerSpec
 
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -38,11 +40,12 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True)
 class Entry(Generic[S]):
-    """A spec and the plugin that registered it."""
+    """A spec and the plugin that registered it. ``given`` is the object itself, where a session registered one."""
 
     kind: str
     spec: S
     owner: PluginInfo
+    given: Any = None
 
 
 class Catalog(Generic[S]):
@@ -81,6 +84,10 @@ class Catalog(Generic[S]):
         """The plugin that registered ``name``. Raises ``UnknownName``."""
         return self._entry(name).owner
 
+    def given(self, name: str) -> Any:
+        """The very object that a session registered as ``name``; ``None`` for everything that has to be made."""
+        return self._entries[name].given if name in self._entries else None
+
     def resolve(self, name: str, which: str = "target") -> Any:
         """The object that ``name``'s target points at, imported on first use.
 
@@ -89,6 +96,8 @@ class Catalog(Generic[S]):
         """
         if (name, which) not in self._resolved:
             entry = self._entry(name)
+            if entry.given is not None:
+                return lambda *asked: entry.given
             target = getattr(entry.spec, which)
             if not target:
                 raise PluginError(f"{self.kind} {name!r} of {entry.owner} declares no {which!r}")
@@ -127,10 +136,33 @@ class Registry:
     cards: Catalog[CardsSpec]
     claims: Catalog[ClaimsSpec]
 
+    def task(self, name: str, data: Path | None = None, views: str = "") -> Any:
+        """The task object of ``name``, reading ``data`` instead of the published puzzles where given.
+
+        ``views`` is the kind of views that the weights want of it: ``reference`` for a released table, which knows the
+        augmentations that it was trained under and no others; ``turns`` for weights that met no renamed colours.
+        Raises ``UnknownName`` or ``PluginError``.
+        """
+        spec = self.tasks.spec(name)
+        if data and self.tasks.given(name) is not None:
+            raise BadInput(f"{name} is a task object with puzzles of its own: leave data out")
+        if views:
+            spec = replace(spec, options={**spec.options, "views": views})
+        return self.tasks.resolve(name)(spec, data)
+
     @classmethod
     def from_host(cls, host: PluginHost) -> Registry:
         """Ask every healthy plugin what it has. Raises ``PluginError`` when two claim one name."""
-        entries = collect(host)
+        return cls._of(host, collect(host))
+
+    @classmethod
+    def with_session(cls, host: PluginHost, session: Mapping[tuple[str, str], Entry[Any]]) -> Registry:
+        """As :meth:`from_host`; what the session registered counts before a plugin's of the same kind and id."""
+        others = [entry for entry in collect(host) if (entry.kind, entry.spec.id) not in session]
+        return cls._of(host, [*others, *session.values()])
+
+    @classmethod
+    def _of(cls, host: PluginHost, entries: list[Entry[Any]]) -> Registry:
         out_of_use = tuple(f"{info.name} {info.status}" for info in host.plugins if info.status != "ok")
         catalogs = [Catalog(kind, [entry for entry in entries if entry.kind == kind], out_of_use) for kind in KINDS]
         return cls(host, *catalogs)
@@ -144,8 +176,84 @@ def installed() -> PluginHost:
 
 @cache
 def default() -> Registry:
-    """The registry of the installed plugins, built once for the process. Raises ``PluginError`` for a clash."""
+    """The registry of the installed plugins and of what the session registered. ``PluginError`` for a clash."""
+    return Registry.with_session(installed(), _session)
+
+
+def published() -> Registry:
+    """The registry of the installed plugins alone."""
     return Registry.from_host(installed())
+
+
+SESSION = PluginInfo("session", "session", "", "", in_tree=False)
+"""Owner of what a Python session registers."""
+
+_session: dict[tuple[str, str], Entry[Any]] = {}
+
+
+def register(thing: Any) -> str:
+    """Make a task or a model known by its id until the process ends; the id.
+
+    ``thing`` is an object that keeps the contract of a task or a model, or a spec whose target can be imported
+    (``"__main__:build"`` is a function of a notebook). An id of the session's own may be registered again, the newest
+    counts. ``BadInput`` for anything else, and for an id that a plugin has.
+    """
+    entry = _entry_of(thing)
+    key = (entry.kind, entry.spec.id)
+    known = _catalog(default(), entry.kind)
+    if key not in _session and entry.spec.id in known:
+        raise BadInput(f"{entry.kind} {entry.spec.id!r} belongs to {known.owner(entry.spec.id)}: choose another id")
+    _session[key] = entry
+    default.cache_clear()
+    return entry.spec.id
+
+
+@contextmanager
+def lent(*things: Any) -> Iterator[None]:
+    """While entered, the ids of these tasks and models mean these very objects, whatever plugins call so.
+
+    The whole process sees it: for one thread at a time.
+    """
+    entries = [_entry_of(thing) for thing in things]
+    before = dict(_session)
+    try:
+        if entries:
+            _session.update({(entry.kind, entry.spec.id): entry for entry in entries})
+            default.cache_clear()
+        yield
+    finally:
+        if entries:
+            _session.clear()
+            _session.update(before)
+            default.cache_clear()
+
+
+def _catalog(registry: Registry, kind: str) -> Catalog[Any]:
+    return getattr(registry, f"{kind}s")
+
+
+def _entry_of(thing: Any) -> Entry[Any]:
+    """The entry of a spec or of an object that has one. ``BadInput`` for anything else."""
+    spec = thing if isinstance(thing, tuple(KINDS.values())) else getattr(thing, "spec", None)
+    kind = next((kind for kind in ("task", "model", "trainer") if isinstance(spec, KINDS[kind])), None)
+    if kind is None:
+        raise BadInput(f"{type(thing).__name__} is no task and no model: it needs a `spec`, a TaskSpec or a ModelSpec")
+    given = None if thing is spec else thing
+    try:
+        _check_spec(kind, spec, with_target=given is None)
+    except PluginError as error:
+        raise BadInput(str(error)) from None
+    return Entry(kind, spec, SESSION, given)
+
+
+def _check_spec(kind: str, spec: Any, with_target: bool = True) -> None:
+    """``PluginError`` for a name or a target that cannot be."""
+    if not _ID.fullmatch(spec.id):
+        raise PluginError(f"{kind} id {spec.id!r}: use letters, digits and . _ + -, or package/name")
+    targets = (spec.target or "(empty)", getattr(spec, "trainable", "")) if with_target else ()
+    for target in filter(None, targets):
+        if not _TARGET.fullmatch(target):
+            raise PluginError(f"{kind} {spec.id!r}: target {target!r} is not of the form 'module:attribute'")
 
 
 def collect(host: PluginHost) -> list[Entry[Any]]:
@@ -176,11 +284,7 @@ class _Door:
         expected = KINDS[self.kind]
         if not isinstance(spec, expected):
             raise PluginError(f"register takes a {expected.__name__} here, not {type(spec).__name__}")
-        if not _ID.fullmatch(spec.id):
-            raise PluginError(f"{self.kind} id {spec.id!r}: use letters, digits and . _ + -, or package/name")
-        for target in filter(None, (spec.target or "(empty)", getattr(spec, "trainable", ""))):
-            if not _TARGET.fullmatch(target):
-                raise PluginError(f"{self.kind} {spec.id!r}: target {target!r} is not of the form 'module:attribute'")
+        _check_spec(self.kind, spec)
         if any(entry.kind == self.kind and entry.spec.id == spec.id for entry in self.entries):
             raise PluginError(f"{self.kind} {spec.id!r} is registered twice")
         with traced(f"{self.kind} {spec.id!r} registered by {self.owner}"):

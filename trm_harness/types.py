@@ -1,4 +1,4 @@
-"""The values that travel between the rooms: frozen, numpy in and out, no torch.
+"""The values that travel between folders: frozen, numpy in and out, no torch.
 
 A *grid* is a 2-D ``uint8`` array in the task's own symbols (ARC colours 0-9, Sudoku digits with 0 = blank, Maze
 1-5). A *token* is what a network reads; only a task's ``encode``/``decode`` know how one becomes the other.
@@ -22,8 +22,22 @@ Tokens = NDArray[np.int32]
 IGNORE_LABEL = -100
 """Label of a cell that takes no part in the loss (the reference's ``IGNORE_LABEL_ID``)."""
 
+BLANK_NAME = "<blank>"
+"""Name of a puzzle table's row 0, which stands for every puzzle that has none of its own."""
+
 IDENTITY = ""
 """Name of the transform that changes nothing."""
+
+
+def plain(value: Any) -> Any:
+    """``value`` with Python's own numbers and truth values in place of numpy's, in mappings and sequences too."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(plain(item) for item in value)
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,17 +152,23 @@ class ModelFacts:
 class Cost:
     """Work for one example: FLOPs of one supervision step, and bytes of memory it holds while in the batch.
 
-    ``most_puzzles`` bounds a batch whatever fits, for models whose work is neither (0: no bound of their own).
+    ``widest_bytes`` are those of the largest array that one operation makes: what should stay in a processor's cache
+    (0: not stated). ``most_puzzles`` bounds a batch whatever fits, for models whose work is neither (0: no bound of
+    their own).
     """
 
     flops_per_step: float = 0.0
     bytes_per_example: float = 0.0
     most_puzzles: int = 0
+    widest_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where a split's puzzles came from. ``sha256`` covers the puzzles' content, not the file's bytes."""
+    """Where a split's puzzles came from. ``sha256`` covers the puzzles' content, not the file's bytes.
+
+    ``remarks`` are what a reader of a score on them must know; they go among a run's notes.
+    """
 
     name: str
     version: str
@@ -156,6 +176,7 @@ class DataSource:
     n_groups: int
     n_puzzles: int
     notes: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,8 @@ LLM = ModelSpec(
         "seeded": False,
         "extra": {},
         "prompt": "",
+        "system": "",
+        "reasoning_effort": "",
         "concurrency": 8,
         "retries": 4,
         "timeout": 600.0,

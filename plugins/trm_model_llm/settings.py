@@ -10,6 +10,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from trm_harness.errors import BadInput
+from trm_harness.types import plain
 
 KEY = "OPENAI_API_KEY"
 BASE_URL = "OPENAI_BASE_URL"
@@ -39,6 +40,8 @@ _CHECKS: Mapping[str, tuple[Check, str]] = {
     "seeded": (lambda value: isinstance(value, bool), "true or false"),
     "extra": (lambda value: isinstance(value, Mapping), 'a JSON object such as {"reasoning_effort": "high"}'),
     "prompt": (lambda value: isinstance(value, str), "a text that holds {examples} and {input}"),
+    "system": (lambda value: isinstance(value, str), "a text, or empty to send none"),
+    "reasoning_effort": (lambda value: isinstance(value, str), "a word such as low or high, or empty to send none"),
     "concurrency": (lambda value: _whole(value, 1), "a whole number from 1 on"),
     "retries": (lambda value: _whole(value, 0), "a whole number from 0 on"),
     "timeout": (lambda value: _number(value) and value > 0, "seconds, more than 0"),
@@ -53,7 +56,8 @@ class Settings:
 
     ``model`` and ``base_url`` say whom to ask. ``temperature``, ``max_tokens`` (sent under the name in
     ``max_tokens_field``), ``seeded`` (send each puzzle's own seed) and ``extra`` (more of the request's body) are
-    sampling settings. ``prompt`` replaces the built-in template. ``concurrency`` requests are under way at once; each
+    sampling settings, and so is ``reasoning_effort``. ``system`` is said before the prompt, ``prompt`` replaces its
+    built-in template. ``concurrency`` requests are under way at once; each
     is tried ``retries`` more times and may take ``timeout`` seconds. Prices are dollars per million tokens.
     """
 
@@ -65,6 +69,8 @@ class Settings:
     seeded: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = ""
+    system: str = ""
+    reasoning_effort: str = ""
     concurrency: int = 8
     retries: int = 4
     timeout: float = 600.0
@@ -74,7 +80,7 @@ class Settings:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
         """The settings in a spec's config; ``BadInput`` names the first that is missing or wrong."""
-        settings = dict(config)
+        settings = plain(config)
         settings["base_url"] = settings.get("base_url") or os.environ.get(BASE_URL, "")
         for name, (fits, wanted) in _CHECKS.items():
             if name in settings and not fits(settings[name]):
@@ -90,11 +96,11 @@ class Settings:
         return urlsplit(self.base_url).netloc
 
     def sampling(self) -> dict[str, Any]:
-        """What shapes the answers, for the record."""
-        names = ("temperature", "max_tokens", "seeded", "extra")
-        return {name: value for name, value in asdict(self).items() if name in names}
+        """What shapes the answers, for the record; words that are not sent are left out."""
+        names = ("temperature", "max_tokens", "seeded", "extra", "system", "reasoning_effort")
+        return {name: value for name, value in asdict(self).items() if name in names and value != ""}
 
-    def dollars(self, input_tokens: int, output_tokens: int) -> float | None:
+    def dollars(self, input_tokens: float, output_tokens: float) -> float | None:
         """Price of so many tokens; ``None`` without prices."""
         if self.input_price is None or self.output_price is None:
             return None

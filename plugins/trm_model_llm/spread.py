@@ -1,4 +1,4 @@
-"""Many requests at once, answers in order."""
+"""Many requests at once, their answers as they come."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def spread(work: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
-    """``work`` of every item, at most ``workers`` at once; results in the order of ``items``.
+def spread(work: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[int, R]]:
+    """``work`` of every item, at most ``workers`` at once: the item's place and its result, as they come.
 
-    After an exception nothing new is begun; what is under way is waited for, so that all its costs are known, and
-    the first exception is raised. Ctrl-C waits for nothing: the threads are daemons, which a pool's would not be, and
-    a process could not end before its slowest request.
+    After an exception nothing new is begun; what is under way is waited for and given, so that nothing it cost is lost,
+    and then the first exception is raised. Whoever stops listening begins nothing new either. Ctrl-C waits for nothing:
+    the threads are daemons, which a pool's would not be, and a process could not end before its slowest request.
     """
     waiting: SimpleQueue[tuple[int, T]] = SimpleQueue()
     done: SimpleQueue[_Done] = SimpleQueue()
@@ -24,19 +24,21 @@ def spread(work: Callable[[T], R], items: Sequence[T], workers: int) -> list[R]:
         waiting.put(entry)
     for _ in range(min(workers, len(items))):
         Thread(target=_serve, args=(work, waiting, done), daemon=True).start()
-    results: list[Any] = [None] * len(items)
     failures: list[BaseException] = []
     left = len(items)
-    while left:
-        one = done.get()
-        left -= 1 + one.given_up
-        if one.failure is None:
-            results[one.place] = one.result
-        else:
-            failures.append(one.failure)
+    try:
+        while left:
+            one = done.get()
+            left -= 1 + one.given_up
+            if one.failure is None:
+                yield one.place, one.result
+            else:
+                failures.append(one.failure)
+    finally:
+        for _ in _taken(waiting):
+            pass
     if failures:
         raise failures[0]
-    return results
 
 
 class _Done(NamedTuple):

@@ -1,10 +1,13 @@
-"""Targets of the TRM specs."""
+"""Targets of the TRM specs, and the reference's names of the network."""
 
 from __future__ import annotations
 
 from trm_harness.contracts import ModelRequest
 from trm_harness.nn import model
-from trm_model_trm.checkpoint import ARCHITECTURE
+from trm_harness.nn.network import Architecture
+from trm_model_trm.network import TRM, TRMConfig
+
+ARCHITECTURE = Architecture("trm", TRMConfig, TRM, reference={"L_level": "core"})
 
 
 def build(request: ModelRequest) -> model.TorchModel:

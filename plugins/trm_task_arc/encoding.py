@@ -92,13 +92,6 @@ def decode_canvas(tokens: NDArray[np.integer], side: int = FULL_SIDE, row: int =
     return (canvas[:height, :width] - FIRST_COLOUR).astype(np.uint8)
 
 
-def decode_many(tokens: NDArray[np.integer], side: int = FULL_SIDE) -> list[Grid]:
-    """:func:`decode_canvas` of every row of ``tokens [n, side * side]`` at once."""
-    canvases = np.asarray(tokens).reshape(-1, side, side)
-    sizes = crop_sizes(canvases)
-    return [(c[:h, :w] - FIRST_COLOUR).astype(np.uint8) for c, (h, w) in zip(canvases, sizes, strict=True)]
-
-
 @cache
 def positions(side: int) -> Tokens:
     """Places ``int32 [side * side]`` of a canvas' cells on the full 30x30 canvas: ``row * 30 + column``. Read-only."""
@@ -115,8 +108,12 @@ def ladder_side(extent: int) -> int:
 
 
 def pair_side(question: Grid, answer: Grid) -> int:
-    """Smallest canvas side that holds both grids of a training pair with their end markers."""
-    return ladder_side(max(*question.shape, *answer.shape))
+    """Smallest canvas side that holds both grids of a training pair with their end markers.
+
+    For a pair beyond the full canvas it is the pair's own extent, which no canvas has.
+    """
+    extent = max(*question.shape, *answer.shape)
+    return ladder_side(extent) if extent <= FULL_SIDE else extent
 
 
 def fit_side(puzzle: Puzzle) -> int:

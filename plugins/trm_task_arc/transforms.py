@@ -91,10 +91,15 @@ def sample(group: str, count: int, seed: int) -> list[str]:
     return list(names)[:count]
 
 
-def random_view(rng: np.random.Generator) -> str:
-    """A uniformly drawn view that keeps colour 0; may be the identity."""
-    dihedral = int(rng.integers(8))
-    return name_of(dihedral, np.concatenate([[0], rng.permutation(9) + 1]))
+def random_view(rng: np.random.Generator, turns: bool = True, colours: bool = True) -> str:
+    """A uniformly drawn view that keeps colour 0; may be the identity. Without ``turns`` or ``colours`` those stay."""
+    dihedral = int(rng.integers(8)) if turns else 0
+    return name_of(dihedral, np.concatenate([[0], rng.permutation(9) + 1]) if colours else np.arange(10))
+
+
+def turns(count: int) -> list[str]:
+    """Names of the first ``count`` views, at most eight, that turn or reflect and keep all colours; identity first."""
+    return [name_of(dihedral, np.arange(10)) for dihedral in range(min(count, 8))]
 
 
 def _permutation(digits: str) -> NDArray[np.uint8]:

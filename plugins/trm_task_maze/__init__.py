@@ -55,9 +55,9 @@ def _hard() -> TaskSpec:
         target="trm_task_maze.task:hard",
         title="Maze-Hard 30x30",
         description=(
-            "30x30 mazes of sapientinc/maze-30x30-hard-1k: mark a shortest path of 109 steps or more. exact asks for "
-            "the labelled one of many shortest paths; any_optimal takes all of them. The validation split is a tenth "
-            "of train, left out of training where the recipe says hold_out."
+            "30x30 mazes of sapientinc/maze-30x30-hard-1k: mark a shortest path of 109 steps or more. The score "
+            "exact asks for the labelled one of many shortest paths, any_optimal takes all of them. The validation "
+            "split is a tenth of train, left out of training where the recipe says hold_out."
         ),
         vocab_size=VOCABULARY,
         seq_len=900,
@@ -75,8 +75,8 @@ def _generated(size: int, options: dict[str, Any]) -> TaskSpec:
         title=f"Maze {size}x{size}, generated",
         description=(
             f"{size}x{size} mazes with random walls: mark a shortest path of {options['min_path']} steps or more. "
-            "exact asks for the labelled one, any_optimal takes every shortest path. Train, validation and test share "
-            "no pattern of walls under turns and reflections."
+            "The score exact asks for the labelled one, any_optimal takes every shortest path. Train, validation and "
+            "test share no pattern of walls under turns and reflections."
         ),
         vocab_size=VOCABULARY,
         seq_len=size * size,

@@ -1,4 +1,4 @@
-"""``python -m trm_task_maze.bundle``: write the bundled validation and test sets afresh (six minutes).
+"""Reads the bundled validation and test sets, which ``data/make.py`` writes.
 
 A bundle is an ``.npz`` file of two arrays, ``walls`` (``uint8 [count, bytes]``, one bit a cell, rows one after another)
 and ``ends`` (``uint16 [count, 2]``, the flat places of start and goal). Labels are solved on loading.
@@ -6,22 +6,16 @@ and ``ends`` (``uint16 [count, 2]``, the flat places of start and goal). Labels 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from trm_harness.errors import BadInput
+from trm_harness.files.read import MIB, read_arrays
 from trm_harness.solvers.maze import GOAL, OPEN, START, WALL
-from trm_harness.specs import TaskSpec
 from trm_harness.types import Grid
-from trm_harness.untrusted import MIB, read_arrays
-from trm_task_maze import register_tasks
-from trm_task_maze.generate import Recipe, draw
 
 FOLDER = Path(__file__).parent / "data"
-SEED = 0
 LARGEST = 64 * MIB
 """Most bytes of a bundle's arrays: some 600,000 mazes of 30x30."""
 
@@ -29,17 +23,6 @@ LARGEST = 64 * MIB
 def path_of(task: str, split: str) -> Path:
     """Where the bundle of a generated task's split lies."""
     return FOLDER / task / f"{split}.npz"
-
-
-def save(path: Path, questions: Iterable[Grid]) -> None:
-    """Write questions to ``path``, whole or not at all."""
-    flat = np.stack([question.ravel() for question in questions])
-    ends = np.stack([(flat == end).argmax(axis=1) for end in (START, GOAL)], axis=1).astype(np.uint16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, walls=np.packbits(flat == WALL, axis=1), ends=ends)
-    os.replace(temporary, path)
 
 
 def load(path: Path, size: int) -> list[Grid]:
@@ -56,20 +39,3 @@ def load(path: Path, size: int) -> list[Grid]:
     for symbol, places in zip((START, GOAL), ends.T, strict=True):
         np.put_along_axis(flat, places[:, None].astype(np.int64), symbol, axis=1)
     return list(flat.reshape(-1, size, size))
-
-
-def main() -> None:
-    """Write every bundle from its recipe."""
-    register_tasks(_write)
-
-
-def _write(spec: TaskSpec) -> None:
-    if "min_path" not in spec.options:
-        return
-    recipe = Recipe.of(spec.options)
-    for split in ("validation", "test"):
-        save(path_of(spec.id, split), (draw(recipe, split, SEED, index) for index in range(recipe.counts[split])))
-
-
-if __name__ == "__main__":
-    main()

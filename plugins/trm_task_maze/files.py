@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from trm_harness.errors import BadInput
-from trm_harness.gridtask import read_table, write_table
+from trm_harness.gridtask import Boards, table_rows, write_table
 from trm_harness.solvers.maze import PATH, WALL, distance, is_path
 from trm_harness.types import Grid, Puzzle
 
@@ -26,39 +26,36 @@ def puzzle(name: str, question: Grid, answer: Grid) -> Puzzle:
     return Puzzle(name, name, question, answer, facts=facts)
 
 
-def read(path: Path, split: str, size: int) -> list[Puzzle]:
+def read(path: Path, split: str, size: int) -> Boards:
     """All mazes of a file; ``BadInput`` names the line whose answer is not a shortest path of its question."""
-    return [
-        _checked(puzzle(f"{split}-{index:06d}", question, answer), f"{path}, maze {index + 1}")
-        for index, (question, answer) in enumerate(read_grids(path, size))
-    ]
+    return Boards(
+        _checked(puzzle(f"{split}-{index:06d}", question, answer), where)
+        for index, (where, question, answer) in enumerate(grids(path, size))
+    )
 
 
-def read_grids(path: Path, size: int) -> list[tuple[Grid, Grid]]:
-    """Questions and answers (``uint8 [size, size]``) whatever they show; ``BadInput`` for a file of another form."""
-    rows = read_table(path, HEADER, "mazes")
-    return [_grids(row, size, f"{path}, maze {index}") for index, row in enumerate(rows, 1)]
+def grids(path: Path, size: int) -> Iterator[tuple[str, Grid, Grid]]:
+    """Where each maze of a file stands, its question and its answer (``uint8 [size, size]``), whatever they show."""
+    # Nothing is made of the ratings: the steps of a shortest path are counted.
+    rows = table_rows(path, HEADER, "mazes", optional=("source", "rating"))
+    for number, (line, (_, question, answer, _)) in enumerate(rows, 1):
+        where, maze = f"{path}, line {line}", f"maze {number}"
+        both = _grid(question, size, f"{where}, question of {maze}"), _grid(answer, size, f"{where}, answer of {maze}")
+        yield f"{where}, {maze}", *both
 
 
 def write(path: Path, source: str, puzzles: Iterable[Puzzle]) -> None:
     """Write mazes (answers included) to ``path``, whole or not at all."""
-    rows = ((source, text_of(item.input), text_of(item.answer), item.facts["path_length"]) for item in puzzles)
+    rows = ((source, _text(item.input), _text(item.answer), item.facts["path_length"]) for item in puzzles)
     write_table(path, HEADER, rows)
 
 
-def text_of(grid: Grid) -> str:
-    """Cells row by row, one character each."""
+def _text(grid: Grid) -> str:
     return "".join(SYMBOLS[symbol - 1] for symbol in grid.ravel().tolist())
 
 
-def _grids(row: list[str], size: int, where: str) -> tuple[Grid, Grid]:
-    if len(row) != len(HEADER):
-        raise BadInput(f"{where}: expected {','.join(HEADER)}, found {len(row)} columns; correct or remove that line")
-    return _grid(row[1], size, where), _grid(row[2], size, where)
-
-
 def _grid(text: str, size: int, where: str) -> Grid:
-    cells = _SYMBOL_OF[np.frombuffer(text.encode("ascii"), np.uint8)]
+    cells = _SYMBOL_OF[np.frombuffer(text.encode("ascii", "replace"), np.uint8)]
     if cells.size != size * size or not cells.all():
         raise BadInput(
             f"{where}: expected {size * size} characters of {SYMBOLS!r}, found {len(text)} ({text[:30]!r}...); "

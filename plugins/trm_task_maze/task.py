@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trm_harness import hub
 from trm_harness.augment import dihedral, inverse_dihedral
 from trm_harness.errors import BadInput
+from trm_harness.files import hub
 from trm_harness.fingerprint import dataset_sha256, file_sha256
-from trm_harness.gridtask import GridTask, answer_of, data_folder, through, view_random
+from trm_harness.gridtask import (
+    Boards,
+    DrawnTraining,
+    GridTask,
+    answer_of,
+    data_folder,
+    split_file,
+    through,
+    view_random,
+)
 from trm_harness.lazy import Lazy
-from trm_harness.solvers.maze import PATH, distance, is_path, solve
+from trm_harness.solvers.maze import PATH, distance, is_path, may_be_paths, solve
 from trm_harness.specs import TaskSpec
 from trm_harness.types import IDENTITY, DataSource, Grid, Puzzle
 from trm_task_maze import bundle, files
@@ -26,9 +35,6 @@ from trm_task_maze.training import MazeTraining, checked_options
 
 VIEWS = {IDENTITY: 0, **{f"t{view}": view for view in range(1, 8)}}
 """Transform names: ``t<k>`` is dihedral map k of :mod:`trm_harness.augment`."""
-
-HEAD = 64
-"""Mazes of an endless split whose content stands for the rest."""
 
 
 def hard(spec: TaskSpec, data: Path | None = None) -> MazeTask:
@@ -79,6 +85,20 @@ class MazeTask(GridTask):
             "cell_accuracy": float(equal.mean()),
         }
 
+    def measures_of(
+        self, questions: NDArray[np.uint8], answers: NDArray[np.uint8], given: NDArray[np.uint8]
+    ) -> dict[str, NDArray[np.float64]]:
+        """What :meth:`measures` says of each of ``count`` given answers; all grids are ``[count, n, n]``."""
+        equal = given == answers
+        exact = equal.all(axis=(1, 2))
+        # Labels were checked when they were read: each marks a shortest path.
+        valid, shortest = exact.copy(), exact.copy()
+        for row in np.flatnonzero(~exact & may_be_paths(questions, given)).tolist():
+            valid[row] = is_path(questions[row], given[row])
+            shortest[row] = valid[row] and (given[row] == PATH).sum() == (answers[row] == PATH).sum()
+        found = {"exact": exact, "any_optimal": shortest, "valid": valid, "cell_accuracy": equal.mean(axis=(1, 2))}
+        return {name: values.astype(np.float64) for name, values in found.items()}
+
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> MazeTraining:
         """Endless training batches; ``options`` as in :data:`trm_task_maze.training.DEFAULTS`."""
         chosen = checked_options(self.spec.id, options)
@@ -109,11 +129,17 @@ class FileMaze(MazeTask):
 
     def load(self, split: str) -> Sequence[Puzzle]:
         """The mazes of the split's file."""
-        return files.read(self.folder / f"{split}.csv", split, self.size)
+        return files.read(split_file(self.folder, split, self.spec.splits), split, self.size)
 
 
-class GeneratedMaze(MazeTask):
+class GeneratedMaze(DrawnTraining, MazeTask):
     """Generated mazes: bundled validation and test sets, and training mazes without end."""
+
+    called = "mazes"
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        self.folder = bundle.FOLDER / spec.id
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -129,22 +155,12 @@ class GeneratedMaze(MazeTask):
             raise BadInput(f"there is no training maze {index} of stream {seed}: use whole numbers from 0 on")
         return _solved("train" if seed == 0 else f"train-{seed}", index, draw(self.recipe, "train", seed, index))
 
-    def source(self, split: str) -> DataSource:
-        """As for files; the endless training split is known by its recipe and its first mazes."""
-        puzzles, version = self.puzzles(split), str(self.spec.version)
-        content, notes = dataset_sha256(puzzles[:HEAD] if split == "train" else puzzles), "generated and bundled"
-        if split == "train":
-            recipe = f"{self.spec.id}|{version}|{dict(self.spec.options)}|{content}"
-            content = sha256(recipe.encode()).hexdigest()
-            notes = f"generated on demand; sha256 covers the recipe and the first {HEAD} mazes"
-        return self.described(split, content, notes)
-
     def load(self, split: str) -> Sequence[Puzzle]:
         """Bundled mazes, solved, or training mazes made as they are looked at."""
         if split == "train":
             return Lazy(self.recipe.counts[split], lambda index: self.sample(0, index))
         questions = bundle.load(bundle.path_of(self.spec.id, split), self.size)
-        return [_solved(split, index, question) for index, question in enumerate(questions)]
+        return Boards(_solved(split, index, question) for index, question in enumerate(questions))
 
 
 class HardMaze(MazeTask):
@@ -179,7 +195,7 @@ class HardMaze(MazeTask):
             return files.read(self._file(_file_of(split)), split, self.size)
         train = self.puzzles("train")
         chosen = sorted(train, key=lambda puzzle: wall_hash(puzzle.input))[: len(train) // 10]
-        return sorted(chosen, key=lambda puzzle: puzzle.id)
+        return Boards(sorted(chosen, key=lambda puzzle: puzzle.id))
 
     def _held_out(self, hold_out: bool) -> Callable[[], Sequence[Puzzle]] | None:
         return super()._held_out(hold_out) if hold_out else None
@@ -193,7 +209,7 @@ class HardMaze(MazeTask):
 
     def _file(self, name: str) -> Path:
         if self.folder is not None:
-            return self.folder / name
+            return split_file(self.folder, name.removesuffix(".csv"), ("train", "test"))
         options = self.spec.options
         return hub.fetch_pinned(options["repository"], name, options["revision"], options["files"][name])
 

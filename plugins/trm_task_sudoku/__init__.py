@@ -11,8 +11,9 @@ from trm_harness.specs import TaskSpec
 PLUGIN_API = 1
 
 SPLITS = ("train", "validation", "test")
+RELATIONS = ("rows", "columns", "boxes")
 HARD_SIZE = 76
-"""Puzzles in the hard split of 9x9; :mod:`trm_task_sudoku.hard` says how they are made."""
+"""Puzzles in the hard split of 9x9; :mod:`trm_task_sudoku.data.hard` says how they are made."""
 
 GENERATED: dict[int, dict[str, Any]] = {
     4: {"givens": (4, 8), "disjoint_by": "puzzle", "train_size": 1486, "validation_size": 250, "test_size": 500},
@@ -77,6 +78,8 @@ def _generated(name: str, options: dict[str, Any]) -> TaskSpec:
         seq_len=size * size,
         splits=(*SPLITS, "hard") if hard else SPLITS,
         family="sudoku",
+        relations=RELATIONS,
+        symbols=(2, size),
         options=options,
     )
 
@@ -95,6 +98,8 @@ def _extreme() -> TaskSpec:
         seq_len=81,
         splits=SPLITS,
         family="sudoku",
+        relations=RELATIONS,
+        symbols=(2, 9),
         options=EXTREME,
     )
 

@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_harness import hub
 from trm_harness.errors import BadInput
+from trm_harness.files import hub
 from trm_harness.fingerprint import file_sha256
-from trm_harness.gridtask import data_folder
+from trm_harness.gridtask import data_folder, split_file
 from trm_harness.specs import TaskSpec
 from trm_harness.types import DataSource
+from trm_task_sudoku.forms import ENDINGS
 from trm_task_sudoku.table import Listed, Table
 from trm_task_sudoku.task import SudokuTask, check_options
-from trm_task_sudoku.training import SudokuTraining
+from trm_task_sudoku.training import OPTIONS, SudokuTraining
 
 FILES = ("train.csv", "test.csv")
 
@@ -70,9 +71,9 @@ class ExtremeSudoku(SudokuTask):
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
         """Endless training batches. ``options``: ``subsample`` (how many puzzles to draw, null for all),
-        ``subsample_seed``, and as for every Sudoku ``puzzles`` (only the first so many) and ``augment`` (default yes).
+        ``subsample_seed``, and :data:`trm_task_sudoku.training.OPTIONS` as for every Sudoku.
         """
-        check_options(self.spec.id, options, ("augment", "puzzles", "subsample", "subsample_seed"))
+        check_options(self.spec.id, options, (*OPTIONS, "subsample", "subsample_seed"))
         by = options.get("subsample_seed", self.spec.options["seed"])
         wanted = options["subsample"] if "subsample" in options else self._default_count()
         places, how = self._draw(wanted, by)
@@ -83,7 +84,7 @@ class ExtremeSudoku(SudokuTask):
             places, how = places[:count], f"the first {count:,} of {how}"
         pool = self._listed("train", places)
         source = self._source("train", pool, how)
-        return SudokuTraining(self.spec, pool, source, seed, bool(options.get("augment", True)), source.notes)
+        return SudokuTraining(self.spec, pool, source, seed, options, source.notes)
 
     @cached_property
     def _train(self) -> Table:
@@ -92,7 +93,10 @@ class ExtremeSudoku(SudokuTask):
     def load(self, split: str) -> Listed:
         """The test file whole, or the drawn and the held-out puzzles of the training file."""
         if split == "test":
-            boards = Table(self._file("test.csv").path).read()
+            table = Table(self._file("test.csv").path)
+            boards = table.read()
+            published = self._file("test.csv").sha256 in self.spec.options["files"].values()
+            self._remarks[split] = table.remarks(boards) if self._by_hand and not published else ()
             return Listed(split, boards, range(len(boards.ratings)))
         return self._listed(split, self._drawn_for(split)[0])
 
@@ -141,7 +145,8 @@ class ExtremeSudoku(SudokuTask):
         file = self._file("test.csv" if split == "test" else "train.csv")
         notes = f"{file.path.name} with sha256 {file.sha256}" + (f": {how}" if how else "")
         content = sha256(puzzles.boards.grids).hexdigest()
-        return DataSource(file.origin, file.version, content, len(puzzles), len(puzzles), notes)
+        remarks = self._remarks.get(split, ())
+        return DataSource(file.origin, file.version, content, len(puzzles), len(puzzles), notes, remarks)
 
     def _file(self, name: str) -> File:
         """The file, fetched and checked on first use."""
@@ -158,7 +163,7 @@ class ExtremeSudoku(SudokuTask):
         return File(found.path, repository, found.commit, found.sha256)
 
     def _by_hand_file(self, name: str) -> File:
-        path = self.folder / name
+        path = split_file(self.folder, name.removesuffix(".csv"), ("train", "test"), ENDINGS)
         return File(path, self.spec.id, str(self.spec.version), file_sha256(path))
 
 

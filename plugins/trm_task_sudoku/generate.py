@@ -45,6 +45,11 @@ class Recipe:
     disjoint_by: str
     counts: Mapping[str, int]
 
+    @property
+    def listed(self) -> bool:
+        """Whether there are so few puzzles that all of them are listed."""
+        return self.size == shidoku.SIZE
+
     @staticmethod
     def of(options: Mapping[str, Any]) -> Recipe:
         """The recipe in a task spec's options."""
@@ -56,7 +61,7 @@ class Recipe:
 def draw(recipe: Recipe, split: str, seed: int, index: int) -> Drawn:
     """Puzzle ``index`` of the stream ``seed`` of ``split``; both are not negative and have no upper end."""
     random = np.random.default_rng([seed, SPLITS.index(split), index])
-    if recipe.size == shidoku.SIZE:
+    if recipe.listed:
         question, answer = _listed(recipe, split, index, random)
     else:
         question, answer = _dug(recipe, split, random)

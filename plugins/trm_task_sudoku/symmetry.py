@@ -110,23 +110,6 @@ def parse(name: str, size: int) -> Symmetry:
     return Symmetry(np.concatenate(([0], digits)).astype(np.uint8), rows, columns, transposed)
 
 
-def reference_shuffle(
-    board: Grid, solution: Grid, random_state: np.random.RandomState
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """One random 9x9 symmetry on ``board`` and ``solution``, draw for draw as the reference's data builder.
-
-    The builder uses numpy's legacy global stream: ``random_state`` seeded with the same number gives its arrays.
-    Draws: a permutation of 1-9, one uniform for the transpose (below 0.5), the bands, the lines of each band, the
-    stacks, the lines of each stack.
-    """
-    digits = np.concatenate(([0], random_state.permutation(np.arange(1, 10)))).astype(np.uint8)
-    transposed = bool(random_state.rand() < 0.5)
-    rows = np.concatenate([3 * band + random_state.permutation(3) for band in random_state.permutation(3)])
-    columns = np.concatenate([3 * stack + random_state.permutation(3) for stack in random_state.permutation(3)])
-    symmetry = Symmetry(digits, rows, columns, transposed)
-    return symmetry.apply(board), symmetry.apply(solution)
-
-
 def _digits(size: int, index: int) -> NDArray[np.uint8]:
     """Permutation number ``index`` of the digits in lexicographic order, with the blank in front."""
     pool, chosen = list(range(1, size + 1)), [0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +12,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.errors import BadInput
-from trm_harness.fingerprint import dataset_sha256
-from trm_harness.gridtask import GridTask, answer_of, data_folder, through, view_random
+from trm_harness.files.paths import cache
+from trm_harness.gridtask import (
+    Boards,
+    DrawnTraining,
+    GridTask,
+    answer_of,
+    data_folder,
+    split_file,
+    through,
+    view_random,
+)
 from trm_harness.lazy import Lazy
 from trm_harness.solvers.sudoku import is_solution
 from trm_harness.specs import TaskSpec
 from trm_harness.types import IDENTITY, DataSource, Grid, Puzzle
-from trm_task_sudoku import files, symmetry
-from trm_task_sudoku.generate import Recipe, draw
-from trm_task_sudoku.table import solved
-from trm_task_sudoku.training import SudokuTraining
+from trm_task_sudoku import files, symmetry, unique
+from trm_task_sudoku.forms import ENDINGS
+from trm_task_sudoku.generate import Drawn, Recipe, draw
+from trm_task_sudoku.pool import Pool
+from trm_task_sudoku.table import Listed, Table, solved
+from trm_task_sudoku.training import OPTIONS, SudokuTraining
 
 BUNDLED = Path(__file__).parent / "data"
-"""``<task id>/<split>.csv``: the fixed validation and test sets, written by ``python -m trm_task_sudoku.bundle``."""
+"""``<task id>/<split>.csv``: the fixed validation and test sets, and training of 4x4, which is as finite; written by
+``python -m trm_task_sudoku.data.make``."""
 
 
 def generated(spec: TaskSpec, data: Path | None = None) -> SudokuTask:
     """The target of ``sudoku-4x4``, ``sudoku-6x6``, ``sudoku-9x9`` and ``sudoku-9x9-easy``.
 
-    With ``data`` the splits come from ``data/<split>.csv`` instead (columns ``source,question,answer,rating``).
+    With ``data`` the splits come from ``data/<split>.csv`` instead (columns ``source,question,answer,rating``), from
+    lists of boards (``.txt``, ``.sdm``, ``.sdk``, ``.ss``), or from one such file.
     """
     if data is None:
         return GeneratedSudoku(spec)
@@ -45,7 +58,7 @@ def check_options(task: str, options: Mapping[str, Any], known: tuple[str, ...])
 
 
 class SudokuTask(GridTask):
-    """Sudokus from ``<folder>/<split>.csv``. Keeps the contract :class:`trm_harness.contracts.Task`."""
+    """Sudokus from files of a folder, or from one file. Keeps the contract :class:`trm_harness.contracts.Task`."""
 
     first_token = 1
     """Digit d is token ``d + 1``: 0 is padding and 1 the blank, as in the reference."""
@@ -53,10 +66,24 @@ class SudokuTask(GridTask):
     def __init__(self, spec: TaskSpec, folder: Path) -> None:
         super().__init__(spec)
         self.folder = folder
+        self._remarks: dict[str, tuple[str, ...]] = {}
 
     def load(self, split: str) -> Sequence[Puzzle]:
         """The puzzles of the split's file."""
-        return files.read(self.folder / f"{split}.csv", split, self.size)
+        table = Table(split_file(self.folder, split, self.spec.splits, ENDINGS), self.size)
+        boards = table.read()
+        self._remarks[split] = table.remarks(boards)
+        return Boards(Listed(split, boards, range(len(boards.ratings)), digits=6))
+
+    def source(self, split: str) -> DataSource:
+        """Which file ``split`` is from; ``sha256`` covers every id, question and answer, in order."""
+        content = self.content(split)
+        name = split_file(self.folder, split, self.spec.splits, ENDINGS).name
+        return replace(self.described(split, content, name), remarks=self._remarks[split])
+
+    def doubts(self, puzzles: Sequence[Puzzle]) -> list[str]:
+        """Which of ``puzzles`` have several solutions, or none."""
+        return unique.doubts([puzzle.input for puzzle in puzzles])
 
     def transforms(self, puzzle: Puzzle, count: int, seed: int) -> list[str]:
         """``count`` different symmetries, the identity first, at most as many as the board has."""
@@ -113,17 +140,21 @@ class SudokuTask(GridTask):
         return {"exact": exact.astype(np.float64), "valid": valid.astype(np.float64), **shares}
 
     def training_source(self, seed: int, encoding: Mapping[str, Any], options: Mapping[str, Any]) -> SudokuTraining:
-        """Endless training batches. ``options``: ``puzzles`` (only the first so many), ``augment`` (default yes)."""
-        check_options(self.spec.id, options, ("augment", "puzzles"))
+        """Endless training batches. ``options``: see :data:`trm_task_sudoku.training.OPTIONS`.
+
+        ``subsample``, which recipes for Sudoku-Extreme have, says what ``puzzles`` says: the first are as good as any.
+        """
+        check_options(self.spec.id, options, (*OPTIONS, "subsample"))
         puzzles = self.puzzles("train")
-        count = int(options.get("puzzles", len(puzzles)))
+        count = int(options.get("puzzles", options.get("subsample", len(puzzles))))
         if not 1 <= count <= len(puzzles):
             raise BadInput(f"{self.spec.id} cannot train on {count} puzzles: use 1 to {len(puzzles)}")
         pool = puzzles if count == len(puzzles) else puzzles[:count]
-        return SudokuTraining(self.spec, pool, self.source("train"), seed, bool(options.get("augment", True)))
+        source = self.source("train")
+        return SudokuTraining(self.spec, pool, source, seed, options, "; ".join(source.remarks))
 
 
-class GeneratedSudoku(SudokuTask):
+class GeneratedSudoku(DrawnTraining, SudokuTask):
     """Generated boards: bundled validation and test sets, and training puzzles without end."""
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -141,21 +172,28 @@ class GeneratedSudoku(SudokuTask):
         """
         if seed < 0 or index < 0:
             raise BadInput(f"there is no training puzzle {index} of stream {seed}: use whole numbers from 0 on")
-        drawn = draw(self.recipe, "train", seed, index)
-        return files.puzzle(
-            "train" if seed == 0 else f"train-{seed}", index, drawn.question, drawn.answer, drawn.rating
-        )
+        return _named("train" if seed == 0 else f"train-{seed}", index, draw(self.recipe, "train", seed, index))
 
-    def source(self, split: str) -> DataSource:
-        """As for files; the endless training split is known by its recipe and first 64 puzzles."""
-        if split != "train":
-            return self.described(split, dataset_sha256(self.puzzles(split)), "generated and bundled")
-        head = dataset_sha256(self.puzzles(split)[:64])
-        content = sha256(f"{self.spec.id}|{self.spec.version}|{dict(self.spec.options)}|{head}".encode()).hexdigest()
-        return self.described(split, content, "generated on demand; sha256 covers the recipe and the first 64 puzzles")
+    @cached_property
+    def _head(self) -> list[Puzzle]:
+        """The training puzzles whose content stands for the rest."""
+        return [self.sample(0, index) for index in range(min(self.head, self.recipe.counts["train"]))]
+
+    @cached_property
+    def _pool(self) -> Pool:
+        """The training puzzles that this machine has drawn, whoever trained."""
+        file = cache() / "drawn" / f"{self.spec.id}-{self.content('train')[:16]}.npz"
+        return Pool(file, self.size, self.recipe.counts["train"], lambda index: draw(self.recipe, "train", 0, index))
+
+    def _drawn(self, index: int) -> Puzzle:
+        return self._head[index] if index < self.head else _named("train", index, self._pool[index])
 
     def load(self, split: str) -> Sequence[Puzzle]:
         """Bundled puzzles, or training puzzles made as they are looked at."""
-        if split == "train":
-            return Lazy(self.recipe.counts[split], lambda index: self.sample(0, index))
-        return super().load(split)
+        if split == "train" and not self.recipe.listed:
+            return Lazy(self.recipe.counts[split], self._drawn)
+        return files.read(self.folder / f"{split}.csv", split, self.size)
+
+
+def _named(prefix: str, index: int, drawn: Drawn) -> Puzzle:
+    return files.puzzle(prefix, index, drawn.question, drawn.answer, drawn.rating)

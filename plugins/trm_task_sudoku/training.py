@@ -9,10 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.contracts import TrainingRows
+from trm_harness.errors import BadInput
 from trm_harness.solvers.sudoku import box_shape
 from trm_harness.specs import TaskSpec
 from trm_harness.types import DataSource, Puzzle
 from trm_task_sudoku.symmetry import line_orders
+
+OPTIONS = ("augment", "puzzles", "reveal")
+"""What a recipe's ``source`` may say of any Sudoku: ``augment`` (default yes), ``puzzles`` (only the first so many),
+and ``reveal``, the least and the most cells of the answer that are filled in besides: it softens very hard puzzles.
+"""
 
 BUCKET = "all"
 _DRAW = 0x5D0C
@@ -30,11 +36,20 @@ class SudokuTraining:
     identities: tuple[str, ...] = ("",)
 
     def __init__(
-        self, spec: TaskSpec, puzzles: Sequence[Puzzle], source: DataSource, seed: int, augment: bool, notes: str = ""
+        self,
+        spec: TaskSpec,
+        puzzles: Sequence[Puzzle],
+        source: DataSource,
+        seed: int,
+        options: Mapping[str, Any],
+        notes: str = "",
     ) -> None:
-        """``notes`` say which puzzles of the source these are."""
-        self._puzzles, self._size, self._seed, self._augment = puzzles, int(spec.options["size"]), seed, augment
-        how = "each example through a random symmetry" if augment else "no augmentation"
+        """``options`` as in :data:`OPTIONS`; ``notes`` say which puzzles of the source these are."""
+        self._puzzles, self._size, self._seed = puzzles, int(spec.options["size"]), seed
+        self._augment, self._reveal = bool(options.get("augment", True)), _reveal(spec, options.get("reveal"))
+        how = "each example through a random symmetry" if self._augment else "no augmentation"
+        if self._reveal[1]:
+            how += ", {} to {} further clues of its answer shown".format(*self._reveal)
         use = {
             "name": f"{source.name} train",
             "version": source.version,
@@ -58,9 +73,31 @@ class SudokuTraining:
         boards = np.stack([[puzzle.input, puzzle.answer] for puzzle in chosen])
         if self._augment:
             boards = shuffled(boards, random)
+        if self._reveal[1]:
+            boards[:, 0] = revealed(boards, random, *self._reveal)
         tokens, labels = boards.reshape(size, 2, -1).astype(np.int32).swapaxes(0, 1) + 1
         positions = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int32), tokens.shape)
         return TrainingRows(tokens, labels, positions, ("",) * size)
+
+
+def _reveal(spec: TaskSpec, value: Any) -> tuple[int, int]:
+    """Least and most clues to show; ``BadInput`` for anything but two whole numbers in order."""
+    if value is None:
+        return 0, 0
+    whole = isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(one, int) for one in value)
+    if not whole or not 0 <= value[0] <= value[1]:
+        raise BadInput(f"{spec.id} training: reveal is {value!r}: give the least and the most clues, as in [0, 6]")
+    return tuple(value)
+
+
+def revealed(boards: NDArray[np.uint8], random: np.random.Generator, low: int, high: int) -> NDArray[np.uint8]:
+    """The questions of ``boards [count, 2, n, n]``, each with ``low`` to ``high`` more cells of its answer."""
+    questions, answers = boards[:, 0], boards[:, 1]
+    count = random.integers(low, high + 1, size=len(boards))
+    # Blank cells in a random order; those that hold a clue come last.
+    keys = np.where(questions == 0, random.random(questions.shape), 2.0).reshape(len(boards), -1)
+    ranks = keys.argsort(axis=1).argsort(axis=1).reshape(questions.shape)
+    return np.where((questions == 0) & (ranks < count[:, None, None]), answers, questions)
 
 
 def shuffled(boards: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.uint8]:

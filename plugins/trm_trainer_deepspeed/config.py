@@ -63,7 +63,7 @@ def read_config(path: str) -> dict[str, Any]:
     if not path:
         return {}
     try:
-        found = json.loads(Path(path).read_text("utf-8"))
+        found = json.loads(Path(path).read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: cannot be read as JSON ({error}): check --deepspeed-config") from None
     if not isinstance(found, dict) or not isinstance(found.get("zero_optimization") or {}, dict):

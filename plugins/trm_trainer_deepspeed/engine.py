@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,7 +25,11 @@ _SHARED_MEMORY_OP = "deepspeed_shm_comm"
 
 def start(device: str) -> Any:
     """Import DeepSpeed and join the process group, alone where no launcher set one up; returns the package."""
-    os.environ.setdefault("DS_ACCELERATOR", "cuda" if device.startswith("cuda") else "cpu")
+    kind = device.partition(":")[0]
+    if kind not in ("cuda", "cpu"):
+        # It would move the network to a device of its own choice.
+        raise BadInput(f"--trainer deepspeed runs on cuda and cpu, not on {kind}: leave --trainer out")
+    os.environ.setdefault("DS_ACCELERATOR", kind)
     # Its logger is loud at import already.
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     try:
@@ -38,19 +41,15 @@ def start(device: str) -> Any:
     logger.setLevel(logging.ERROR)
     # A compiled op for sums in shared memory: it would take a minute to build, for messages of megabytes.
     deepspeed.ops.__compatible_ops__[_SHARED_MEMORY_OP] = False
-    if not dist.is_initialized():
-        for name, value in _alone().items():
-            os.environ.setdefault(name, value)
-        backend = "nccl" if device.startswith("cuda") else "gloo"
-        deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+    backend = "nccl" if kind == "cuda" else "gloo"
+    launched = {"RANK", "MASTER_ADDR"} <= os.environ.keys()
+    if not launched and not dist.is_initialized():
+        # A process alone meets nobody: with a store of its own it needs no port, which another could take first. What
+        # it says of itself is inherited by processes that it starts, so a rank alone is no launcher's word.
+        os.environ.update({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"})
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
     return deepspeed
-
-
-def _alone() -> dict[str, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    return {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
 
 
 class Together(torch.optim.Optimizer):
@@ -104,6 +103,10 @@ class DeepSpeedEngine:
         parts = [torch.empty_like(value) for _ in range(self.world)]
         dist.all_gather(parts, value.contiguous())
         return torch.cat(parts)
+
+    def metrics(self) -> Mapping[str, float]:
+        """None."""
+        return {}
 
     def leave(self) -> None:
         """Wait until every process is done, so that none goes while another still needs its word."""

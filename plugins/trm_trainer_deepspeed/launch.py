@@ -19,11 +19,13 @@ from typing import Any
 
 import psutil
 
-from trm_harness.environment import resolve_device
 from trm_harness.errors import BadInput, CheckFailed
+from trm_harness.files.write import write_text
+from trm_harness.inference.interrupt import SIGNALS
+from trm_harness.machine import resolve_device
 from trm_harness.train.learner import check_split
-from trm_harness.train.loop import Settings
 from trm_harness.train.session import Job
+from trm_harness.train.trainer import Settings
 
 WORKER = "trm_harness.cli.worker"
 LOG = "launch.log"
@@ -46,7 +48,8 @@ def launch(
     """Run ``job`` in several processes and wait for them; 0 if all is well.
 
     Progress of the first process goes to stderr, everything else that they say to ``launch.log``. Raises what a
-    process raised. SIGINT and SIGTERM are passed on once: every process finishes its step and writes the checkpoint.
+    process raised. SIGINT, SIGTERM and SIGHUP are passed on once: every process finishes its step and writes the
+    checkpoint.
     """
     if importlib.util.find_spec("deepspeed") is None:
         raise BadInput('--trainer deepspeed needs its package: pip install "trm-harness[deepspeed]"')
@@ -64,7 +67,7 @@ def launch(
     # Machines may share the folder: each writes its own file.
     place = node_rank(hosts) if hosts and not by_deepspeed else 0
     file = out / f"launch-{place}.json"
-    file.write_text(json.dumps(given, indent=1), "utf-8")
+    write_text(file, json.dumps(given, indent=1))
     line = _deepspeed(processes, hostfile) if by_deepspeed else _torchrun(processes, hosts, place)
     code = _run([*line, str(file)], out / LOG, _environment(job))
     return _outcome(out, code)
@@ -98,7 +101,7 @@ def node_rank(hosts: Sequence[tuple[str, int]]) -> int:
     own = {socket.gethostname(), socket.getfqdn()}
     own |= {address.address for found in psutil.net_if_addrs().values() for address in found}
     own -= {"127.0.0.1", "::1"}
-    places = [place for place, (name, _) in enumerate(hosts) if name in own]
+    places = [index for index, (name, _) in enumerate(hosts) if name in own]
     if len(places) != 1:
         names = ", ".join(name for name, _ in hosts)
         raise BadInput(f"this machine is none of {names}, or several: set NODE_RANK to 0 ... {len(hosts) - 1}")
@@ -160,7 +163,7 @@ def _run(line: Sequence[str], log: Path, environment: dict[str, str]) -> int:
 
 @contextmanager
 def _passing_on(process: subprocess.Popen[str]) -> Iterator[None]:
-    """While entered, the first SIGINT or SIGTERM asks every worker to stop; the second ends them."""
+    """While entered, the first signal to stop asks every worker to; the second ends them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -174,7 +177,7 @@ def _passing_on(process: subprocess.Popen[str]) -> Iterator[None]:
         for worker in _workers(process.pid):
             worker.send_signal(signal.SIGTERM)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:

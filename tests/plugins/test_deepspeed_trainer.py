@@ -100,6 +100,14 @@ def test_one_process_is_the_torch_trainer_to_the_bit(tmp_path: Path) -> None:
     close(tensors, learner, 0)
 
 
+def test_a_rank_that_a_parent_left_behind_is_no_launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    losses, _ = run(tmp_path / "child", 1, steps=1)
+    assert losses == plain()[0][:1]
+
+
 CASES = [(stage, accumulate, "trm-nano", "adamatan2") for stage in (0, 1, 2) for accumulate in (1, 2)]
 CASES += [(0, 1, "trm-nano", "muon"), (0, 1, "hrm-nano", "adamatan2"), (1, 2, "hrm-nano", "adamatan2")]
 

@@ -10,28 +10,16 @@ from tests.plugins.parity_models import (
     check_learner,
     check_names,
     check_training,
-    fixture_config,
     found,
 )
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest
 from trm_harness.specs import TaskSpec
-from trm_model_hrm.model import DIRECT_ARCHITECTURE, HRM_ARCHITECTURE
 
 
-@pytest.fixture(params=found(("hrm", "transformers_baseline")))
+@pytest.fixture(params=found(["hrm", "direct"]))
 def case(request: pytest.FixtureRequest) -> Case:
-    arch = fixture_config(request.param)["config"]
-    if request.param.name == "transformers_baseline":
-        return Case(request.param, DIRECT_ARCHITECTURE, layers=arch["H_layers"])
-    return Case(
-        request.param,
-        HRM_ARCHITECTURE,
-        h_layers=arch["H_layers"],
-        l_layers=arch["L_layers"],
-        h_cycles=arch["H_cycles"],
-        l_cycles=arch["L_cycles"],
-    )
+    return Case(request.param)
 
 
 def test_parameter_count(case: Case) -> None:
@@ -66,6 +54,6 @@ def test_published_parameter_counts(name: str, symbols: int, cells: int, paramet
     assert models.resolve(name)(ModelRequest(models.spec(name), task)).facts().parameters.network == parameters
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_learner_takes_the_same_steps(case: Case, accumulate: int) -> None:
-    check_learner(case, accumulate)
+@pytest.mark.parametrize("split", [False, True], ids=["whole", "micro-batches"])
+def test_the_learner_takes_the_same_steps(case: Case, split: bool) -> None:
+    check_learner(case, split)

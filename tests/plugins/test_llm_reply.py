@@ -48,6 +48,13 @@ BOXED = "\n------+-------+------\n".join("\n".join(band) for band in BANDS)
         "1 2 3\n4 5 0\nConfidence in percent:\n9",
         "[[7,7],[7,7]]\n[[1,2,3],[4,5,0]]",
         "```\n1 2 3\n4 5 0",
+        "<table><tr><td>1</td><td>2</td><td>3</td></tr><tr><td>4</td><td>5</td><td>0</td></tr></table>",
+        "<row>1 2 3</row><row>4 5 0</row>",
+        "1 2 3<br>4 5 0",
+        "[[1, 2, 3],  # the first row, 9\n [4, 5, 0]]  # the second",
+        "[[1, 2, 3], // 9\n [4, 5, 0]]",
+        "[[1. 2. 3.]\n [4. 5. 0.]]",
+        "As in [#1] and [//]:\n1 2 3\n4 5 0",
     ],
 )
 def test_the_last_grid_is_found_in_any_dress(text: str) -> None:

@@ -13,12 +13,22 @@ from tests.hub_server import serving
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest, Task, TrainingSource
 from trm_harness.errors import BadInput
-from trm_harness.solvers.maze import OPEN, PATH, WALL, count_shortest, is_path, solve
+from trm_harness.solvers.maze import OPEN, PATH, WALL, is_path, solve
 from trm_harness.types import Batch, Puzzle
-from trm_task_maze import files
 from trm_task_maze.task import HardMaze, generated, hard
 
-from .maze_tasks import PUBLISHED, SIZES, grid, needs_published, published, spec, task
+from .maze_tasks import (
+    PUBLISHED,
+    SIZES,
+    count_shortest,
+    grid,
+    needs_published,
+    published,
+    spec,
+    task,
+    text_of,
+    write,
+)
 
 NAMES = ("maze-hard", *(f"maze-{size}x{size}" for size in SIZES))
 
@@ -190,8 +200,8 @@ def small_hard() -> HardMaze:
 
 def test_hub_files_are_fetched_checked_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("huggingface_hub")
-    files.write(tmp_path / "train.csv", "mine", task(8).puzzles("validation")[:40])
-    files.write(tmp_path / "test.csv", "mine", task(8).puzzles("test")[:10])
+    write(tmp_path / "train.csv", "mine", task(8).puzzles("validation")[:40])
+    write(tmp_path / "test.csv", "mine", task(8).puzzles("test")[:10])
     declared = small_hard()
     repository = declared.options["repository"]
     with serving() as hub:
@@ -233,8 +243,8 @@ def test_the_pinned_hashes_are_those_of_the_published_files(tmp_path: Path, monk
 
 
 def test_a_folder_stands_in_for_the_hub(tmp_path: Path) -> None:
-    files.write(tmp_path / "train.csv", "mine", task(8).puzzles("validation")[:40])
-    files.write(tmp_path / "test.csv", "mine", task(8).puzzles("test")[:10])
+    write(tmp_path / "train.csv", "mine", task(8).puzzles("validation")[:40])
+    write(tmp_path / "test.csv", "mine", task(8).puzzles("test")[:10])
     subject = hard(small_hard(), tmp_path)
     assert [len(subject.puzzles(split)) for split in subject.spec.splits] == [40, 4, 10]
     assert subject.source("test").name == "maze-hard"
@@ -290,7 +300,7 @@ def test_turned_training_pairs_are_the_views_of_the_pool() -> None:
 
 def test_labels_by_another_rule_are_not_relabelled(tmp_path: Path) -> None:
     other = Puzzle("x", "x", grid("S ", " G"), grid("So", " G"), facts={"path_length": 2})
-    files.write(tmp_path / "train.csv", "mine", [other])
+    write(tmp_path / "train.csv", "mine", [other])
     declared = replace(small_hard(), options={**small_hard().options, "size": 2})
     subject = hard(declared, tmp_path)
     with pytest.raises(BadInput, match='augment = "none"'):
@@ -314,7 +324,7 @@ def test_impossible_training_is_refused(options: dict[str, object], complaint: s
 
 def test_own_files_replace_the_generated_splits(tmp_path: Path) -> None:
     puzzles = task(8).puzzles("test")[:3]
-    files.write(tmp_path / "test.csv", "mine", puzzles)
+    write(tmp_path / "test.csv", "mine", puzzles)
     subject = generated(spec("maze-8x8"), tmp_path)
     read = subject.puzzles("test")
     assert [(p.id, p.input.tolist(), p.answer.tolist(), p.facts) for p in read] == [
@@ -334,7 +344,7 @@ GOOD = "mine,S  G,SooG,3\n"
     ("text", "complaint"),
     [
         ("", "does not start with"),
-        ("question,answer\nS,G\n", "does not start with"),
+        ("question,rating\nS,1\n", "does not start with"),
         (HEADER, "holds no mazes"),
         (HEADER + "mine,S #G,So#G,2\nmine,S ,SG,1\n", "maze 2: expected 4 characters"),
         (HEADER + "mine,S?#G,So#G,2\n", "maze 1: expected 4 characters"),
@@ -344,7 +354,7 @@ GOOD = "mine,S  G,SooG,3\n"
         (HEADER + "mine,S #G,S #G,2\n", "maze 1: .*shortest path"),
         (HEADER + "mine,S##G,S##G,1\n", "maze 1: .*shortest path"),
         (HEADER + "mine,S  G,SooG,2\n", "maze 1: .*shortest path"),
-        (HEADER + "mine,S \u00e9G,SooG,2\n", "cannot be read"),
+        (HEADER + "mine,S \u00e9G,SooG,2\n", "line 2, question of maze 1: expected 4 characters"),
     ],
 )
 def test_bad_files_are_refused_with_one_line(tmp_path: Path, text: str, complaint: str) -> None:
@@ -376,5 +386,5 @@ def test_bad_requests_are_refused_with_one_line(tmp_path: Path) -> None:
 
 
 def test_symbols_are_those_of_the_reference() -> None:
-    assert files.text_of(np.arange(1, 6, dtype=np.uint8)) == "# SGo"
+    assert text_of(np.arange(1, 6, dtype=np.uint8)) == "# SGo"
     assert (WALL, OPEN, PATH) == (1, 2, 5)

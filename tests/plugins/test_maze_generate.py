@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from trm_harness import evaluate
 from trm_harness.augment import dihedral
 from trm_harness.errors import BadInput
 from trm_harness.solvers.maze import GOAL, OPEN, START, WALL, distance
 from trm_harness.types import Grid
-from trm_task_maze import GENERATED, SPLITS, bundle
+from trm_task_maze import GENERATED, SPLITS, boards, bundle
+from trm_task_maze.data import make
 from trm_task_maze.generate import Recipe, attempt, draw, path_length
 from trm_task_maze.splits import canonical_walls, split_of
+from trm_task_maze.task import generated
 
 from .maze_tasks import SIZES, needs_published, published, spec, task
 
@@ -162,7 +167,7 @@ def test_sources_hash_content() -> None:
 
 def test_a_damaged_bundle_is_one_line(tmp_path: pytest.TempPathFactory) -> None:
     path = tmp_path / "test.npz"
-    bundle.save(path, [puzzle.input for puzzle in task(8).puzzles("test")[:5]])
+    make.save(path, [puzzle.input for puzzle in task(8).puzzles("test")[:5]])
     assert [question.tolist() for question in bundle.load(path, 8)] == [
         puzzle.input.tolist() for puzzle in task(8).puzzles("test")[:5]
     ]
@@ -180,3 +185,26 @@ def test_the_recipe_is_the_task_s_options() -> None:
     assert (recipe.size, recipe.walls) == (14, options["walls"])
     assert (recipe.min_path, recipe.extra) == (24, 4.0)
     assert recipe.counts == {"train": 20_000, "validation": 500, "test": 1000}
+
+
+def test_mazes_of_a_side_that_no_task_has_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    boards.main(["12", "--count", "3", "--seed", "5", "--out", str(tmp_path / "twelve")])
+    assert "3 mazes 12x12, 18 steps or more" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        boards.main(["12", "--count", "1", "--out", str(tmp_path / "twelve")])
+    assert "test.csv is there already" in capsys.readouterr().err
+    ten = spec("maze-10x10")
+    twelve = replace(ten, id="maze-12x12", seq_len=144, options={**ten.options, "size": 12})
+    own = generated(twelve, tmp_path / "twelve")
+    lengths = [puzzle.facts["path_length"] for puzzle in own.puzzles("test")]
+    assert len(lengths) == 3
+    assert min(lengths) >= 18
+    # Weights of 10x10 boards answer them: no tensor of a convolving network knows the canvas.
+    weights = ROOT / "zoo" / "trm-conv-nano.maze-10x10" / "weights.safetensors"
+    record = evaluate(own, "trm-conv-nano", weights=weights, steps=2, out=tmp_path / "run")
+    assert record.task.id == "maze-12x12"
+    assert record.frame()["cell_accuracy"].between(0.7, 1).all()
+    for wrong in (["3"], ["12", "--path", "30"], ["12", "--count", "0"]):
+        with pytest.raises(SystemExit, match="2"):
+            boards.main([*wrong, "--out", str(tmp_path / "none")])
+    assert not (tmp_path / "none").exists()

@@ -216,6 +216,23 @@ def test_training_without_augmentation_shows_the_puzzles_themselves() -> None:
     assert {tokens.tobytes() for tokens in rows.tokens} <= listed
 
 
+def test_revealed_clues_come_from_the_answer_and_are_as_many_as_asked_for() -> None:
+    plain = task(9).training_source(0, {}, {"puzzles": 10}).draw("all", 0, 64)
+    source = task(9).training_source(0, {}, {"puzzles": 10, "reveal": [2, 5]})
+    assert "2 to 5 further clues of its answer shown" in source.declaration["data"][0]["notes"]
+    shown = source.draw("all", 0, 64)
+    assert np.array_equal(shown.labels, plain.labels)
+    changed = shown.tokens != plain.tokens
+    assert (plain.tokens[changed] == 1).all()
+    assert np.array_equal(shown.tokens[changed], shown.labels[changed])
+    assert set(changed.sum(axis=1)) == {2, 3, 4, 5}
+    all_of_it = task(9).training_source(0, {}, {"puzzles": 10, "reveal": [81, 81]}).draw("all", 0, 8)
+    assert np.array_equal(all_of_it.tokens, all_of_it.labels)
+    for wrong in (3, [5, 2], [-1, 2], [1.5, 2], "3"):
+        with pytest.raises(BadInput, match="the least and the most clues"):
+            task(9).training_source(0, {}, {"reveal": wrong})
+
+
 def test_training_is_declared_in_the_terms_of_the_record() -> None:
     source = task(4).training_source(0, {}, {"puzzles": 25})
     entry = training_of({"training": source.declaration})
@@ -251,7 +268,7 @@ GOOD = "mine,1...............,1234341221434321,0"
     ("text", "complaint"),
     [
         ("", "does not start with"),
-        ("question,answer\n1,2\n", "does not start with"),
+        ("answer,rating\n1,2\n", "does not start with"),
         ("source,question,answer,rating\n", "holds no puzzles"),
         (f"source,question,answer,rating\n{GOOD}\nmine,1..,1234341221434321,0\n", "puzzle 2.*16 cells"),
         ("source,question,answer,rating\nmine,5...............,1234341221434321,0\n", "puzzle 1.*16 cells"),

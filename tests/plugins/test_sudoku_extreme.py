@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.hub_server import Hub, serving
-from tests.parity_files import parity_roots
+from tests.parity_files import golden, meta_of
 from trm_harness import registry
 from trm_harness.contracts import Task, TrainingSource
 from trm_harness.errors import BadInput
@@ -119,15 +119,14 @@ def test_a_file_of_many_blocks_is_read_in_order(tmp_path: Path) -> None:
         lambda row: row[:-2],
         lambda row: row + "x",
         lambda row: row.rpartition(",")[0] + ",-3",
-        lambda row: row.rpartition(",")[0] + ",1.5",
-        lambda row: row.rpartition(",")[0] + ",",
+        lambda row: row.rpartition(",")[0] + ",1.5.2",
+        lambda row: row.rpartition(",")[0] + ",nan",
         lambda row: row.rpartition(",")[0] + ",12345678901",
         lambda row: row.replace(".", "x", 1),
         lambda row: row.replace(".", "", 1),
         lambda row: row.replace(".", "..", 1),
         lambda row: row[: row.rindex(",") - 1] + "." + row[row.rindex(",") :],
         lambda row: row[: row.rindex(",") - 2] + row[row.rindex(",") - 2 : row.rindex(",")][::-1] + ",0",
-        lambda row: "",
         lambda row: row.partition(",")[2],
     ],
 )
@@ -145,11 +144,11 @@ def test_a_wrong_line_is_named(folder: Path, spoil: Callable[[str], str]) -> Non
     ("text", "complaint"),
     [
         ("", "empty"),
-        ("question,answer\n1,2\n", "does not start with"),
+        ("answer,rating\n1,2\n", "does not start with"),
         (HEADER, "holds no puzzles"),
         (f"{HEADER}\n", "holds no puzzles"),
         (f"{HEADER}\na,b\n", "line 2"),
-        (None, "cannot read|No such file"),
+        (None, "no test.csv for the split test, only train"),
     ],
 )
 def test_wrong_files_are_refused(folder: Path, text: str | None, complaint: str) -> None:
@@ -177,17 +176,27 @@ def test_the_training_puzzles_are_the_references_own_draw(folder: Path) -> None:
         assert puzzle.facts == plain[place].facts
 
 
-@pytest.mark.parametrize("root", [pytest.param(root / "data", id=name) for name, root in parity_roots()])
-def test_the_draw_rebuilds_the_references_subsample(root: Path) -> None:
-    build = root / "sudoku_build"
-    meta = json.loads((build / "meta.json").read_text())["sub5_aug3"]
-    subject = extreme(spec(subsample=5, seed=meta["np_random_seed"], validation_size=0), build)
+def drawn(file: Path) -> bool:
+    """Whether a data set of the reference's builder is a draw from a file like Sudoku-Extreme's."""
+    meta = meta_of(file)
+    size = meta["config"].get("subsample_size")
+    if not size or meta["config"].get("min_difficulty") or meta["dataset_json"]["train"]["seq_len"] != 81:
+        return False
+    return size < len(files.read(file.with_name("train.csv"), "train", 9))
+
+
+@pytest.mark.parametrize("file", [c for c in golden("data/sudoku_build/expected_*.npz") if drawn(c.values[0])])
+def test_the_draw_rebuilds_the_references_subsample(file: Path) -> None:
+    meta = meta_of(file)
+    config, options = meta["config"], {"seed": meta["np_random_seed"], "validation_size": 0}
+    subject = extreme(spec(subsample=config["subsample_size"], **options), file.parent)
     puzzles = subject.puzzles("train")
-    with np.load(build / "expected_sub5_aug3.npz") as expected:
-        # Each puzzle is followed by its three shuffles.
-        assert np.array_equal(np.stack([subject.encode(p).tokens for p in puzzles]), expected["train.inputs"][::4])
+    copies = 1 + config.get("num_aug", 0)
+    with np.load(file) as expected:
+        # Each puzzle is followed by its shuffles.
+        assert np.array_equal(np.stack([subject.encode(p).tokens for p in puzzles]), expected["train.inputs"][::copies])
         labels = np.stack([subject.labels(p, subject.encode(p)) for p in puzzles])
-        assert np.array_equal(labels, expected["train.labels"][::4])
+        assert np.array_equal(labels, expected["train.labels"][::copies])
 
 
 def test_validation_is_never_drawn(folder: Path) -> None:

@@ -152,8 +152,9 @@ def test_solutions_are_unique_by_an_independent_search(size: int, count: int) ->
 @pytest.mark.parametrize("size", SIZES)
 def test_bundled_sets_are_what_the_generator_makes(size: int) -> None:
     low, high = GENERATED[size]["givens"]
-    for split in ("validation", "test"):
+    for split in ("validation", "test", *(["train"] if recipe(size).listed else [])):
         puzzles = task(size).puzzles(split)
+        assert len(puzzles) == recipe(size).counts[split]
         for index in (0, 1, len(puzzles) - 1):
             made = draw(recipe(size), split, 0, index)
             assert np.array_equal(made.question, puzzles[index].input)

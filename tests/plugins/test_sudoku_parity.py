@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
+from math import isqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.parity_files import parity_roots
+from tests.parity_files import golden, meta_of
 from trm_task_sudoku import files
-from trm_task_sudoku.symmetry import reference_shuffle
 from trm_task_sudoku.task import SudokuTask
 
-from .sudoku_tasks import spec
-
-ROOTS = [pytest.param(root / "data", id=name) for name, root in parity_roots()]
-CASES = ("full_aug0", "min_diff20_aug2", "sub5_aug3")
+from .sudoku_tasks import reference_shuffle, spec
 
 
-@pytest.mark.parametrize("root", ROOTS)
-def test_shuffle_draws_as_the_reference(root: Path) -> None:
-    with np.load(root / "sudoku_shuffle.npz") as fixture:
+@pytest.mark.parametrize("file", golden("data/sudoku_shuffle.npz"))
+def test_shuffle_draws_as_the_reference(file: Path) -> None:
+    with np.load(file) as fixture:
         random = np.random.RandomState(int(fixture["np_random_seed"]))
         for place, source in enumerate(fixture["source_index"]):
             board, solution = reference_shuffle(fixture["board"][source], fixture["solution"][source], random)
@@ -29,24 +25,23 @@ def test_shuffle_draws_as_the_reference(root: Path) -> None:
             assert np.array_equal(solution, fixture["shuffled_solution"][place])
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("root", ROOTS)
-def test_files_and_encoding_rebuild_the_reference_data_set(root: Path, case: str) -> None:
-    folder = root / "sudoku_build"
-    meta = json.loads((folder / "meta.json").read_text())[case]
+@pytest.mark.parametrize("file", golden("data/sudoku_build/expected_*.npz"))
+def test_files_and_encoding_rebuild_the_reference_data_set(file: Path) -> None:
+    meta = meta_of(file)
     config = meta["config"]
     random = np.random.RandomState(meta["np_random_seed"])
-    subject = SudokuTask(spec(9), folder)
-    with np.load(folder / f"expected_{case}.npz") as expected:
+    size = isqrt(meta["dataset_json"]["train"]["seq_len"])
+    subject = SudokuTask(spec(size), file.parent)
+    with np.load(file) as expected:
         for split in ("train", "test"):
             puzzles = [
                 puzzle
-                for puzzle in files.read(folder / f"{split}.csv", split, 9)
+                for puzzle in files.read(file.with_name(f"{split}.csv"), split, size)
                 if puzzle.facts["rating"] >= (config.get("min_difficulty") or 0)
             ]
-            size = config.get("subsample_size")
-            if split == "train" and size is not None and size < len(puzzles):
-                puzzles = [puzzles[place] for place in random.choice(len(puzzles), size=size, replace=False)]
+            wanted = config.get("subsample_size")
+            if split == "train" and wanted is not None and wanted < len(puzzles):
+                puzzles = [puzzles[place] for place in random.choice(len(puzzles), size=wanted, replace=False)]
             boards = []
             for puzzle in puzzles:
                 boards.append((puzzle.input, puzzle.answer))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.parity_files import parity_roots
+from tests.parity_files import golden, golden_groups, read_json
 from tests.plugins.parity_models import (
     Case,
     check_evaluation,
@@ -21,32 +20,20 @@ from tests.plugins.parity_models import (
     found,
 )
 from trm_harness.nn.losses import LOSSES, log_stablemax
-from trm_harness.nn.optim import cosine_with_warmup, sparse_sign_step
-from trm_model_trm.checkpoint import ARCHITECTURE
-
-CASES = (
-    "trm_att_rope",
-    "trm_att_rope_seq81",
-    "trm_att_learned",
-    "trm_mlp_t",
-    "trm_singlez",
-    "full_trm_att",
-    "full_trm_mlp",
-)
+from trm_harness.nn.optim import sparse_sign_step
+from trm_harness.nn.reference import ARCHITECTURES
+from trm_harness.train.learner import stage_rate
+from trm_harness.train.recipe import Stage
 
 
-@pytest.fixture(params=found(CASES))
+@pytest.fixture(params=found(["trm"]))
 def case(request: pytest.FixtureRequest) -> Case:
-    spec = fixture_config(request.param)
-    arch = spec["config"]
-    return Case(
-        request.param,
-        ARCHITECTURE,
-        layers=arch["L_layers"],
-        h_cycles=arch["H_cycles"],
-        l_cycles=arch["L_cycles"],
-        features=1 if spec["arch"] == "trm_singlez" else 2,
-    )
+    return Case(request.param)
+
+
+@pytest.mark.parametrize("folder", golden("models/*"))
+def test_every_case_is_of_a_network_that_is_tested(folder: Path) -> None:
+    assert ARCHITECTURES[fixture_config(folder)["arch"]][0] in ("trm", "hrm", "direct")
 
 
 def test_parameter_count(case: Case) -> None:
@@ -65,13 +52,14 @@ def test_consecutive_training_steps(case: Case) -> None:
     check_training(case)
 
 
-@pytest.mark.parametrize(("label", "root"), parity_roots())
-@pytest.mark.parametrize("group", ["random", "ignored_rows", "extreme", "large_scale"])
-def test_losses(label: str, root: Path, group: str) -> None:
-    file = root / "losses.npz"
-    if not file.exists():
-        pytest.skip("this part of the fixtures is not in the tree")
-    data = {k.split(".", 1)[1]: v for k, v in np.load(file).items() if k.startswith(group + ".")}
+@pytest.mark.parametrize("split", [False, True], ids=["whole", "micro-batches"])
+def test_the_learner_takes_the_same_steps(case: Case, split: bool) -> None:
+    check_learner(case, split)
+
+
+@pytest.mark.parametrize(("file", "group"), golden_groups("losses.npz"))
+def test_losses(file: Path, group: str) -> None:
+    data = {k.removeprefix(f"{group}."): v for k, v in np.load(file).items() if k.startswith(f"{group}.")}
     logits = torch.from_numpy(data["logits"]).requires_grad_()
     labels = torch.from_numpy(data["labels"]).long()
     ce = LOSSES["stablemax_cross_entropy"](logits, labels)
@@ -84,15 +72,13 @@ def test_losses(label: str, root: Path, group: str) -> None:
     assert np.allclose(softmax.numpy(), data["softmax_ce"], rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
-@pytest.mark.parametrize(("label", "root"), parity_roots())
-@pytest.mark.parametrize("group", ["dups", "all_same", "unique"])
-def test_sparse_table_steps(label: str, root: Path, group: str) -> None:
-    file = root / "sparse_emb.npz"
-    if not file.exists():
-        pytest.skip("this part of the fixtures is not in the tree")
+@pytest.mark.parametrize(("file", "group"), golden_groups("sparse_emb.npz"))
+def test_sparse_table_steps(file: Path, group: str) -> None:
     data = np.load(file)
     lr, decay = float(data[f"{group}.lr"]), float(data[f"{group}.weight_decay"])
-    for step in range(3):
+    steps = sorted({int(name.split(".")[1]) for name in data.files if name.startswith(f"{group}.") and ".ids" in name})
+    assert steps
+    for step in steps:
         get = lambda name, step=step: torch.from_numpy(data[f"{group}.{step}.{name}"])  # noqa: E731
         table, ids = get("weights_before"), get("ids").long()
         assert torch.equal(table[ids], get("forward"))
@@ -100,17 +86,13 @@ def test_sparse_table_steps(label: str, root: Path, group: str) -> None:
         close(table, get("weights_after"), 0, 1e-7, f"{group} step {step}")
 
 
-@pytest.mark.parametrize(("label", "root"), parity_roots())
-def test_schedule(label: str, root: Path) -> None:
-    file = root / "schedule.json"
-    if not file.exists():
-        pytest.skip("this part of the fixtures is not in the tree")
-    for case in json.loads(file.read_text())["cases"]:
-        arguments = case["base_lr"], case["num_warmup_steps"], case["num_training_steps"], case["min_ratio"]
-        got = [cosine_with_warmup(step, *arguments) for step in case["steps"]]
-        np.testing.assert_allclose(got, case["lr"], rtol=1e-12, atol=0)
-
-
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_learner_takes_the_same_steps(case: Case, accumulate: int) -> None:
-    check_learner(case, accumulate)
+@pytest.mark.parametrize("file", golden("schedule.json"))
+def test_the_learning_rate_follows_the_references_schedule(file: Path) -> None:
+    """Up to the last step of a stage: there training ends, while the reference's cosine would turn back up."""
+    for case in read_json(file)["cases"]:
+        base, last = case["base_lr"], case["num_training_steps"]
+        stage = Stage(steps=last, lr=base, lr_end=base * case["min_ratio"], warmup=case["num_warmup_steps"])
+        wanted = {step: lr for step, lr in zip(case["steps"], case["lr"], strict=True) if step <= last}
+        assert wanted
+        got = [stage_rate(stage, step) for step in wanted]
+        np.testing.assert_allclose(got, list(wanted.values()), rtol=1e-12, atol=0)

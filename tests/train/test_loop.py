@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from multiprocessing import get_start_method
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import ROOT
 from tests.train.tiny import parts, recipe
 from trm_harness.errors import BadInput, CheckFailed
-from trm_harness.train import loop
+from trm_harness.train import data, loop
 from trm_harness.train.data import Draws, batches
 from trm_harness.train.learner import Learner
 from trm_harness.train.log import read_metrics
@@ -70,6 +72,46 @@ def test_workers_draw_the_same_batches_in_the_same_order(workers: int) -> None:
             assert np.array_equal(getattr(drawn.rows, field), getattr(want.rows, field)), (step, field)
 
 
+OPEN = """
+import sys
+from tests.train.tiny import parts, recipe
+from trm_harness.train.data import Draws, batches
+
+plan = recipe()
+# As the traceback of a failure holds it in a session, until Python ends.
+sys.held = batches(Draws(parts(plan)[1], plan), 1, 1000, 1)
+next(sys.held)
+"""
+
+
+def test_python_ends_though_a_process_still_draws() -> None:
+    done = subprocess.run([sys.executable, "-c", OPEN], cwd=ROOT, capture_output=True, text=True, timeout=90)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_process_draws_once_training_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    if get_start_method() != "fork":
+        pytest.skip("processes start from nothing here: batches are drawn ahead only when asked for")
+    plan = recipe()
+    draws = Draws(parts(plan)[1], plan)
+    drawn_here: list[int] = []
+    plain = Draws.__getitem__
+    monkeypatch.setattr(Draws, "__getitem__", lambda self, step: drawn_here.append(step) or plain(self, step))
+    monkeypatch.setattr(data, "cores", lambda: 2)
+    quick = list(batches(draws, 5, 12, None))
+    assert drawn_here == [*range(5, 13)]
+    drawn_here.clear()
+    monkeypatch.setattr(data, "WAITED_SECONDS", 0.0)
+    slow = list(batches(draws, 5, 12, None))
+    assert drawn_here == [5]
+    for one, other in zip(quick, slow, strict=True):
+        assert np.array_equal(one.rows.tokens, other.rows.tokens)
+        assert np.array_equal(one.rows.labels, other.rows.labels)
+    monkeypatch.setattr(data, "cores", lambda: 1)
+    drawn_here.clear()
+    assert len(list(batches(draws, 5, 12, None))) == len(drawn_here) == 8
+
+
 def test_training_with_workers_is_the_same_training(tmp_path: Path) -> None:
     plan = recipe()
     for name, workers in (("none", 0), ("two", 2)):
@@ -85,8 +127,8 @@ def test_validation_keeps_the_best_weights_and_leaves_training_alone(tmp_path: P
     (tmp_path / "without").mkdir()
     done = fit(Learner(*parts(plan), plan), tmp_path / "with", validate=scripted([0.1, 0.7, 0.4, 0.7, 0.2]))
     fit(Learner(*parts(plan), plan), tmp_path / "without")
-    assert done["best"] == {"exact": 0.7, "step": 4}
-    assert done["validation"] == {"n": 10, "exact": 0.2}
+    assert done.best == {"exact": 0.7, "step": 4}
+    assert done.validation == {"n": 10, "exact": 0.2}
     rows = [row for row in read_metrics(tmp_path / "with") if "validation" in row]
     assert [(row["step"], row["validation"]["exact"]) for row in rows] == [
         (2, 0.1),
@@ -108,17 +150,17 @@ def test_patience_stops_early_and_a_resume_knows_how_long_it_waited(tmp_path: Pa
     plan = recipe(validate_every=1, patience=3)
     learner = Learner(*parts(plan), plan)
     done = fit(learner, tmp_path, validate=scripted([0.5, 0.6, 0.1, 0.2, 0.3, 0.9]))
-    assert (done["stopped"], done["steps"], done["best"]["step"]) == ("stopped early", 5, 2)
+    assert (done.stopped, done.steps, done.best["step"]) == ("stopped early", 5, 2)
     again = fit(Learner(*parts(plan), plan), tmp_path, resume=True, validate=scripted([0.0]))
-    assert (again["stopped"], again["steps"]) == ("stopped early", 5)
+    assert (again.stopped, again.steps) == ("stopped early", 5)
 
 
 def test_a_run_out_of_time_is_validated_where_it_stopped_and_goes_on(tmp_path: Path) -> None:
     plan = recipe(validate_every=100)
     done = fit(Learner(*parts(plan), plan), tmp_path, validate=scripted([0.3]), settings=Settings(seconds=0.0))
-    assert (done["stopped"], done["steps"], done["validation"]["exact"]) == ("out of time", 1, 0.3)
+    assert (done.stopped, done.steps, done.validation["exact"]) == ("out of time", 1, 0.3)
     more = fit(Learner(*parts(plan), plan), tmp_path, resume=True, validate=scripted([0.4]))
-    assert (more["stopped"], more["steps"], more["best"]["step"]) == ("finished", 10, 10)
+    assert (more.stopped, more.steps, more.best["step"]) == ("finished", 10, 10)
 
 
 def test_no_average_means_the_raw_weights(tmp_path: Path) -> None:
@@ -143,7 +185,7 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_good_state(tmp_path: 
     with pytest.raises(CheckFailed, match=r"loss is nan at step 6: lower lr .*checkpoints/step-0000005"):
         fit(learner, tmp_path, settings=Settings(every_steps=1))
     fresh = Learner(*parts(plan), plan)
-    assert fit(fresh, tmp_path, resume=True)["stopped"] == "finished"
+    assert fit(fresh, tmp_path, resume=True).stopped == "finished"
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path) -> None:
@@ -226,7 +268,7 @@ def test_a_deleted_checkpoint_file_is_named_and_the_one_before_loads(name: str, 
         loop.load_checkpoint(tmp_path / "checkpoints", learner)
     assert learner.step == 0
     shutil.rmtree(newest)
-    assert fit(learner, tmp_path, resume=True)["steps"] == 10
+    assert fit(learner, tmp_path, resume=True).steps == 10
 
 
 def test_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
@@ -243,14 +285,27 @@ def test_without_a_compiler_it_says_so_and_goes_on(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(torch, "compile", broken)
     plan, said = recipe(compile=True), []
     done = fit(Learner(*parts(plan), plan), tmp_path, watch=Watch(say=said.append))
-    assert done["stopped"] == "finished"
+    assert done.stopped == "finished"
     assert said == ["torch.compile fails here (RuntimeError): going on without it"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "factor", "warned"), [("bfloat16", 40.0, True), ("bfloat16", 0.5, False), ("float32", 40.0, False)]
+)
+def test_slow_bfloat16_is_told(
+    dtype: str, factor: float, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "bfloat16_factor", lambda device: factor)
+    said: list[str] = []
+    plan = recipe(dtype=dtype)
+    fit(Learner(*parts(plan), plan), tmp_path, settings=Settings(seconds=0), watch=Watch(say=said.append))
+    assert any("takes 40 times as long in bfloat16" in message for message in said) is warned
 
 
 def test_compile_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "compile_stacks", lambda *args: pytest.fail("compiled"))
     plan = recipe(compile=True)
-    assert fit(Learner(*parts(plan), plan), tmp_path, settings=Settings(compile=False))["steps"] == 10
+    assert fit(Learner(*parts(plan), plan), tmp_path, settings=Settings(compile=False)).steps == 10
 
 
 @pytest.mark.slow

@@ -61,6 +61,9 @@ def test_a_recipe_is_found_by_tag_card_or_name() -> None:
     assert find_recipe("trm-7m.maze-hard.paper", "trm-7m", "arc1")[0].stem == "trm-7m.maze-hard.paper"
     assert find_recipe("trm-nano.sudoku-4x4", "trm-nano", "sudoku-6x6")[0].parent.name == "trm-nano.sudoku-4x4"
     assert find_recipe(None, "trm-nano", "sudoku-4x4")[0].parent.name == "trm-nano.sudoku-4x4"
+    # Generated boards train by what was published for their family.
+    assert find_recipe("paper", "trm-7m", "sudoku-9x9")[0].stem == "trm-7m.sudoku-extreme.paper"
+    assert find_recipe("paper", "trm-7m", "maze-8x8")[0].stem == "trm-7m.maze-hard.paper"
     with pytest.raises(BadInput, match=r"shipped are .*trm-mlp-5m"):
         find_recipe("paper", "trm-nano", "sudoku-4x4")
 

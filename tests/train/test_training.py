@@ -17,9 +17,11 @@ from tests.train.tiny import TINY, parts
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest, Trainable, TrainingSource
 from trm_harness.errors import BadInput
+from trm_harness.nn.supervision import Rows, canvas_of
 from trm_harness.train.checkpoint import load_checkpoint, save_checkpoint
 from trm_harness.train.learner import Learner, stage_rate
 from trm_harness.train.recipe import Recipe, Stage, read_recipe, recipe_from_mapping
+from trm_harness.train.trainer import TrainerJob
 from trm_harness.zoo import safetensors_metadata
 
 
@@ -112,7 +114,7 @@ def test_a_resumed_log_tells_every_step_once(recipe: Recipe, tmp_path: Path) -> 
     # As a kill leaves it: steps past the checkpoint, the last line torn.
     lines = [json.dumps({"step": step}) + "\n" for step in range(1, 8)]
     (tmp_path / "metrics.jsonl").write_text("".join(lines) + '{"st')
-    train(*parts(recipe), recipe, tmp_path, resume=True)
+    train(TrainerJob(*parts(recipe), recipe, tmp_path, resume=True))
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, recipe.total_steps + 1))
 
@@ -189,8 +191,8 @@ def test_trained_weights_answer_as_the_network_that_was_saved(recipe: Recipe, tm
     from trm_trainer_torch.trainer import train
 
     model, source = parts(recipe)
-    done = train(model, source, recipe, tmp_path)
-    assert done["steps"] == recipe.total_steps
+    done = train(TrainerJob(model, source, recipe, tmp_path))
+    assert done.steps == recipe.total_steps
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == recipe.total_steps
     raw, ema = (load_file(tmp_path / f"weights{suffix}.safetensors") for suffix in ("-raw", ""))
     assert raw.keys() == ema.keys()
@@ -200,3 +202,20 @@ def test_trained_weights_answer_as_the_network_that_was_saved(recipe: Recipe, tm
     assert declared["checkpoint_choice"] == f"step {recipe.total_steps} of {recipe.total_steps}"
     assert all(torch.equal(raw[k], own[k]) for k in own)
     assert any(not torch.equal(raw[k], ema[k]) for k in own)
+
+
+def test_the_host_knows_whether_all_rows_lie_on_the_same_places() -> None:
+    def rows(*starts: int, looked: bool = True) -> Rows:
+        positions = torch.tensor([[start, start + 1] for start in starts])
+        return Rows(positions, positions, positions, positions, canvas_of(positions.numpy()) if looked else None)
+
+    same, other, mixed = rows(0, 0), rows(5, 5), rows(0, 5)
+    everybody, nobody = torch.ones(2, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)
+    assert same.replaced(nobody, rows(0, 0)).shared_positions.tolist() == [[0, 1]]
+    # Who was replaced only the device knows: they may differ, and every row's own places are as right.
+    for fresh in (other, mixed):
+        assert len(same.replaced(everybody, fresh).shared_positions) == 2
+    assert torch.equal(same.replaced(everybody, other).shared_positions, other.positions)
+    for starts, shared in (((0, 0), 1), ((0, 5), 2), ((3,), 1)):
+        assert len(rows(*starts, looked=False).shared_positions) == shared
+    assert same.rows_at(slice(1)).canvas == same.canvas

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from trm_harness.progress import progress, say
+
 Work = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds`` of every repeat, wall clock, in order."""
+    """``seconds`` of every repeat, in order: of the wall clock, or of the CPU where one thread does all."""
 
     seconds: tuple[float, ...]
 
@@ -32,21 +34,31 @@ class Timing:
         }
 
 
-def by_turns(work: Mapping[str, Work], repeats: int, wait: Callable[[], None] = lambda: None) -> dict[str, Timing]:
+def by_turns(
+    work: Mapping[str, Work],
+    repeats: int,
+    wait: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.perf_counter,
+    tell: Callable[[str], None] = say,
+) -> dict[str, Timing]:
     """Each one once unmeasured, then all of them ``repeats`` times in turn.
 
-    ``wait`` returns when the device has nothing left to do; the clock is read after it.
+    ``wait`` returns when the device has nothing left to do; ``clock``, in seconds, is read after it. ``tell`` is told
+    what is being warmed up.
     """
-    for one in work.values():
+    for name, one in work.items():
+        tell(f"once unmeasured: {name}")
         one()
     wait()
     taken: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(repeats):
-        for name, one in work.items():
-            began = time.perf_counter()
-            one()
-            wait()
-            taken[name].append(time.perf_counter() - began)
+    with progress("turns") as show:
+        for turn in range(repeats):
+            show(turn, repeats)
+            for name, one in work.items():
+                began = clock()
+                one()
+                wait()
+                taken[name].append(clock() - began)
     return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
 
 

@@ -6,9 +6,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from trm_harness import environment
+from trm_harness import machine
 from trm_harness.bench.clock import by_turns
 from trm_harness.bench.machine import describe
+from trm_harness.contracts import HasTraining
 from trm_harness.errors import BadInput
 from trm_harness.registry import default
 
@@ -18,13 +19,13 @@ def bench(task: str, data: Path | None, batch: int, repeats: int) -> dict[str, A
 
     ``BadInput`` for a task that offers no training examples.
     """
-    before = environment.peak_memory("cpu")
+    before = machine.peak_memory("cpu")
     registry = default()
-    made = registry.tasks.resolve(task)(registry.tasks.spec(task), data)
-    if not hasattr(made, "training_source"):
+    made = registry.task(task, data)
+    if not isinstance(made, HasTraining):
         raise BadInput(f"task {task} offers no training examples: choose another task")
     source = made.training_source(0, {}, {})
-    loaded = environment.peak_memory("cpu")
+    loaded = machine.peak_memory("cpu")
     numbers = count(1)
     work = {name: lambda name=name: source.draw(name, next(numbers), batch) for name in source.buckets}
     timings = by_turns(work, repeats)
@@ -40,8 +41,8 @@ def bench(task: str, data: Path | None, batch: int, repeats: int) -> dict[str, A
         "memory_bytes": {
             "before": before,
             "with_the_task": loaded,
-            "at_the_end": environment.peak_memory("cpu"),
-            "added": environment.peak_memory("cpu") - before,
+            "at_the_end": machine.peak_memory("cpu"),
+            "added": machine.peak_memory("cpu") - before,
         },
         "machine": describe("cpu"),
     }

@@ -1,10 +1,11 @@
-"""Puzzles answered a second: full depth, adaptive halting, compiled blocks, and the reference beside them."""
+"""Puzzles answered a second: full depth, settled and adaptive halting, compiled blocks, the reference beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,30 @@ from numpy.typing import NDArray
 
 from trm_harness.api import LoadedModel
 from trm_harness.bench.clock import Timing, Work, by_turns, ratio
-from trm_harness.bench.machine import PRODUCT, Product, describe_used, fastest_product, waiting
+from trm_harness.bench.machine import PRODUCT, Product, clock_of, describe_used, fastest_product, waiting
 from trm_harness.bench.reference import Reference
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.plan import Asked, Item, batch_up, item_seed, to_batch
-from trm_harness.evaluate.steps import predict
+from trm_harness.inference.ask import as_they_stand
+from trm_harness.inference.plan import BAR, Asked, StepOptions, batch_up, to_batch
+from trm_harness.inference.steps import predict
 from trm_harness.nn.kernels import compile_stacks, plain_kernels
 from trm_harness.nn.model import TorchModel
-from trm_harness.types import IDENTITY
+from trm_harness.progress import say
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is measured: the first ``batch`` puzzles of ``split`` in one batch, ``repeats`` times each way."""
+    """What is measured: the first ``batch`` puzzles of ``split`` in one batch, ``repeats`` times each way.
+
+    ``above`` and ``settled`` are the bars of adaptive and of settled halting.
+    """
 
     split: str
     batch: int = 64
     repeats: int = 5
     steps: int = 0
-    above: float = 0.5
+    above: float = BAR
+    settled: float = BAR
     compiled: bool = False
     against: Path | None = None
 
@@ -44,17 +50,18 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
         raise BadInput(f"model {loaded.name} is no torch network: there is no depth to measure")
     asked, steps = _asked(loaded, question), question.steps or model.steps
     work: dict[str, Work] = {}
-    for halt in ("full", "adaptive"):
-        answer = partial(predict, loaded.task, model, asked, steps, halt, lambda share: None, above=question.above)
+    bars = {"full": BAR, "settled": question.settled, "adaptive": question.above}
+    # When untrained weights halt says nothing of anybody's.
+    for halt in ("full",) if loaded.launch.untrained else bars:
+        answer = partial(predict, loaded.task, model, asked, StepOptions(steps, halt, bars[halt]))
         work[halt] = plain_kernels()(answer)
     if question.compiled:
         compile_stacks(model.network, lambda message: None)
-        work["compiled"] = partial(predict, loaded.task, model, asked, steps, "full", lambda share: None)
+        work["compiled"] = partial(predict, loaded.task, model, asked, StepOptions(steps))
     agreement: dict[str, Any] = {}
     if question.against is not None:
-        if question.steps not in (0, model.steps):
-            raise BadInput(f"the reference takes its {model.steps} steps: leave --steps out beside --against")
-        theirs, batch = _reference(model, question, asked)
+        say(f"comparing {len(asked)} answers with the reference's")
+        theirs, batch = _reference(model, question, asked, steps)
         with torch.inference_mode():
             agreement = _agreement(model, asked, theirs.run(batch), steps)
         answer = partial(_their_answers, theirs, batch)
@@ -63,25 +70,26 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
             theirs.compile()
             work["compiled reference"] = answer
     product = fastest_product(loaded.launch.device, model.network.dtype)
-    timings = by_turns(work | {PRODUCT: product.run}, question.repeats, waiting(loaded.launch.device))
+    device = loaded.launch.device
+    timings = by_turns(work | {PRODUCT: product.run}, question.repeats, waiting(device), clock_of(device)[1])
     return _told(loaded, question, asked, steps, product, timings, agreement)
 
 
 def _asked(loaded: LoadedModel, question: Question) -> list[Asked]:
     puzzles = loaded.task.puzzles(question.split)
-    made = []
-    for place in range(min(question.batch, len(puzzles))):
-        bare = puzzles[place].without_answer()
-        encoded = loaded.task.encode(bare, IDENTITY, loaded.model.encoding)
-        made.append(Asked(Item(place, 0, IDENTITY, 0), bare, encoded, item_seed(0, bare.id, 0, 0)))
+    made = as_they_stand(loaded.task, loaded.model, islice(puzzles, question.batch))
     # Puzzles of one length: the most that there are.
     return max(batch_up(made, lambda length: len(made)), key=len)
 
 
-def _reference(model: TorchModel, question: Question, asked: Sequence[Asked]) -> tuple[Reference, dict[str, Any]]:
+def _reference(
+    model: TorchModel, question: Question, asked: Sequence[Asked], steps: int
+) -> tuple[Reference, dict[str, Any]]:
     batch = to_batch(asked)
     names = list(model.identities.names)
-    theirs = Reference(question.against, model.architecture, model.network, names, len(asked))
+    theirs = Reference(
+        question.against, model.architecture, model.network, names, len(asked), {"halt_max_steps": steps}
+    )
     rows = [names.index(name) if name in names else 0 for name in batch.identities]
     tokens = _on_canvas(batch.tokens, batch.positions, model.network.config.seq_len)
     made = {"inputs": tokens, "labels": tokens, "puzzle_identifiers": np.array(rows, np.int32)}
@@ -136,7 +144,7 @@ def _told(
     rows = {}
     for name, timing in timings.items():
         row = {"examples_per_s": len(asked) / timing.median, "speed": 1 / ratio(timings[beside], timing)}
-        if name != "adaptive":
+        if name not in ("adaptive", "settled"):
             row["mfu"] = product.utilisation(full if "reference" in name else flops, timing, own)
         rows[name] = timing.as_dict() | row
     return {
@@ -148,6 +156,8 @@ def _told(
         "batch": len(asked),
         "steps": steps,
         "halt_above": question.above,
+        "settled_above": question.settled,
+        "clock": clock_of(device)[0],
         "tokens": asked[0].encoded.length,
         "matmul_peak_flops": product.peak(own),
         "matrix_product": own.as_dict(),

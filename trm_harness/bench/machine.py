@@ -5,12 +5,14 @@ torch is imported where it computes: what is measured without it must not hold i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trm_harness import environment
+from trm_harness import machine
 from trm_harness.bench.clock import Timing, by_turns, ratio
+from trm_harness.record import environment
 
 if TYPE_CHECKING:
     import torch
@@ -55,31 +57,35 @@ def fastest_product(device: str, dtype: torch.dtype, repeats: int = 3) -> Produc
 
 def waiting(device: str) -> Callable[[], None]:
     """Returns when ``device`` is idle."""
-    if device.startswith("cuda"):
-        import torch
+    return lambda: machine.synchronize(device)
 
-        return lambda: torch.cuda.synchronize(device)
-    return lambda: None
+
+def clock_of(device: str) -> tuple[str, Callable[[], float]]:
+    """``cpu`` or ``wall``, and the clock: CPU time where one thread does all, which a busy machine cannot stretch."""
+    alone = not machine.is_accelerator(device) and machine.threads() == 1
+    return ("cpu", time.process_time) if alone else ("wall", time.perf_counter)
 
 
 def describe(device: str) -> dict[str, Any]:
     """The device and the environment, JSON-ready."""
     return {
         "device": device,
-        "device_name": environment.device_name(device),
+        "device_name": machine.device_name(device),
         "environment": environment.snapshot().model_dump(),
     }
 
 
 def describe_used(device: str) -> dict[str, Any]:
     """:func:`describe` with the device's peak memory so far."""
-    return describe(device) | {"peak_memory_bytes": environment.peak_memory(device)}
+    return describe(device) | {"peak_memory_bytes": machine.peak_memory(device)}
 
 
 def _rate(side: int, device: str, dtype: torch.dtype, repeats: int) -> float:
     times = max(1, int(2e8 / side**3))
     work = {PRODUCT: _product(side, device, dtype, times)}
-    return 2.0 * side**3 * times / min(by_turns(work, repeats, waiting(device))[PRODUCT].seconds)
+    # A moment's work: nothing to tell of.
+    timing = by_turns(work, repeats, waiting(device), clock_of(device)[1], lambda what: None)[PRODUCT]
+    return 2.0 * side**3 * times / min(timing.seconds)
 
 
 def _product(side: int, device: str, dtype: torch.dtype, times: int) -> Callable[[], object]:

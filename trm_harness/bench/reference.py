@@ -3,7 +3,7 @@
 The code in the folder is run, so it must be one that the user trusts. Its interface is that of
 SamsungSAILMontreal/TinyRecursiveModels: ``models/recursive_reasoning/<file>.py`` holds a class that is made from a
 configuration, gives an ``initial_carry(batch)`` and maps ``(carry, batch)`` to ``(carry, outputs)`` until all rows
-halt.
+halt. HRM's own repository has the same class in a file of another name.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ from trm_harness.nn.network import Architecture, Network
 
 Outputs = Mapping[str, Tensor]
 
+WANTED = "SamsungSAILMontreal/TinyRecursiveModels"
+ELSEWHERE = {"recursive_reasoning.hrm": ("hrm.hrm_act_v1", "sapientinc/HRM")}
+"""Module of that repository -> where another repository has the same class, and which one that is."""
+
 
 class Checkout:
     """The folder's package ``models``: in ``sys.modules`` while its code runs, and only then."""
@@ -35,20 +39,26 @@ class Checkout:
 
     def find(self, module: str, name: str) -> Callable[..., Any]:
         """A class of theirs. ``BadInput`` where there is no such file or class, or where it cannot be imported."""
-        path = self.folder / "models" / f"{module.replace('.', '/')}.py"
+        other, repository = ELSEWHERE.get(module, ("", ""))
+        path, elsewhere = self._file(module), self._file(other) if other else None
+        if not path.is_file() and elsewhere and elsewhere.is_file():
+            module, path = other, elsewhere
         if not path.is_file():
-            shown = path.relative_to(self.folder)
-            raise BadInput(f"{self.folder}: holds no {shown}: give a checkout of the reference")
+            wanted = f"{WANTED} or of {repository}" if repository else WANTED
+            raise BadInput(f"{self.folder}: holds no {path.relative_to(self.folder)}: give a checkout of {wanted}")
         with self._present():
             try:
                 return getattr(importlib.import_module(f"models.{module}"), name)
             except ImportError as error:
-                raise BadInput(f"{path}: cannot be imported ({error}): install what it needs") from error
+                raise BadInput(f"{path}: cannot be imported ({error}): {_missing(error, module)}") from error
             except AttributeError as error:
                 raise BadInput(f"{path}: has no class {name}: give a checkout of the reference") from error
             except Exception as error:
                 why = f"cannot be imported ({_line(error)})"
                 raise BadInput(f"{path}: {why}: give a checkout of the reference") from error
+
+    def _file(self, module: str) -> Path:
+        return self.folder / "models" / f"{module.replace('.', '/')}.py"
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -161,6 +171,14 @@ class Lesson:
     def compile(self) -> None:
         """Compile model and loss together, as the reference does."""
         self.head.compile(dynamic=False)
+
+
+def _missing(error: ImportError, module: str) -> str:
+    """What to do about a package that a checkout lacks."""
+    if error.name == "einops":
+        return 'pip install "trm-harness[bench]"'
+    others = [repository for name, repository in ELSEWHERE.values() if name == module]
+    return f"install what it needs{f', or give a checkout of {WANTED}, which has its own HRM' if others else ''}"
 
 
 def _line(error: Exception) -> str:

@@ -16,17 +16,18 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from trm_harness import environment
+from trm_harness import machine
 from trm_harness.bench.clock import by_turns
 from trm_harness.bench.machine import describe
 from trm_harness.contracts import Columnar, MeasuresMany, Task
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.columns import assess_journal
-from trm_harness.evaluate.plan import Budget, InferencePlan, Selection, Work, count_views
-from trm_harness.evaluate.stored import WINDOW
-from trm_harness.journal import Journal, Row
+from trm_harness.inference.plan import Budget, InferencePlan, Selection, Work, count_views
+from trm_harness.inference.plan_file import WINDOW
+from trm_harness.progress import say
 from trm_harness.record import JOURNAL_FILE
+from trm_harness.record.journal import Journal, Row
 from trm_harness.registry import default
+from trm_harness.scoring.columns import assess_journal
 from trm_harness.types import Grid, Puzzle
 
 SHARES = (0.25, 0.5, 1.0)
@@ -56,7 +57,7 @@ def bench(question: Question) -> dict[str, Any]:
     ``BadInput`` for a split whose answers are hidden, or one with no puzzles.
     """
     registry = default()
-    task = registry.tasks.resolve(question.task)(registry.tasks.spec(question.task), question.data)
+    task = registry.task(question.task, question.data)
     split = question.split or task.spec.default_split
     plan = InferencePlan(split, augment=question.views)
     plan.check(task)
@@ -86,6 +87,7 @@ def work_of(task: Task, plan: InferencePlan, puzzles: Sequence[Puzzle]) -> Work:
 def _measured(work: Work, question: Question) -> dict[str, Any]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / JOURNAL_FILE
+        say(f"writing {work.total:,} made-up answers")
         began = time.perf_counter()
         write(path, work, question.steps)
         written = time.perf_counter() - began
@@ -98,7 +100,7 @@ def _measured(work: Work, question: Question) -> dict[str, Any]:
         "written_s": written,
         **timing.as_dict(),
         "rows_per_s": work.total / timing.median,
-        "peak_memory_bytes": environment.peak_memory("cpu"),
+        "peak_memory_bytes": machine.peak_memory("cpu"),
     }
 
 
@@ -175,8 +177,8 @@ class RepeatedColumns(Repeated):
 
     def names(self, places: Sequence[int]) -> list[str]:
         """Ids of the puzzles at ``places``."""
-        turns = (divmod(place, len(self._ids)) for place in places)
-        return [f"{self._ids[place]}~{turn}" if turn else self._ids[place] for turn, place in turns]
+        turns = (divmod(index, len(self._ids)) for index in places)
+        return [f"{self._ids[index]}~{turn}" if turn else self._ids[index] for turn, index in turns]
 
     def grids(self, places: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Questions and answers, ``uint8 [places, height, width]`` each."""

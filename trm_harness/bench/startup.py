@@ -10,6 +10,7 @@ from typing import Any
 
 from trm_harness.bench.clock import by_turns
 from trm_harness.bench.machine import describe
+from trm_harness.progress import say
 
 TARGET_S = 0.25
 """What ``--help`` and every listing must stay under."""
@@ -44,6 +45,7 @@ def bench(repeats: int) -> dict[str, Any]:
     work["python -c pass"] = lambda: subprocess.run([sys.executable, "-c", "pass"], check=True)
     timings = by_turns(work, repeats)
     rows = {name: timing.as_dict() for name, timing in timings.items()}
+    say("what each command imports")
     for command in COMMANDS:
         rows[" ".join(command)]["imports"] = imports(command)
     return {

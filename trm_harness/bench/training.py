@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from trm_harness.bench.clock import Timing, Work, by_turns, ratio
-from trm_harness.bench.machine import PRODUCT, Product, describe_used, fastest_product, waiting
+from trm_harness.bench.machine import PRODUCT, Product, clock_of, describe_used, fastest_product, waiting
 from trm_harness.bench.reference import Lesson, Reference
 from trm_harness.errors import BadInput
 from trm_harness.nn.kernels import compile_stacks, plain_kernels
 from trm_harness.nn.model import DTYPES
 from trm_harness.nn.reference import to_reference
+from trm_harness.progress import say
 from trm_harness.train.data import AHEAD, Drawn, batches
 from trm_harness.train.learner import Learner
 from trm_harness.train.session import Job, Parts, build
@@ -60,7 +61,8 @@ def bench(job: Job, question: Question) -> dict[str, Any]:
         if lesson is not None:
             work |= {"compiled gradients": partial(learner.gradients, drawn), f"compiled {THEIRS}": lesson}
     product = fastest_product(device, DTYPES[recipe.dtype])
-    timings = by_turns(work | {PRODUCT: product.run}, question.repeats, waiting(device))
+    timings = by_turns(work | {PRODUCT: product.run}, question.repeats, waiting(device), clock_of(device)[1])
+    say(f"{question.repeats} real steps, to see how long they wait for batches")
     waits = _waits(learner, question, waiting(device))
     flops = recipe.batch_size * parts.model.network.training_flops(drawn.rows.tokens.shape[1])
     return {
@@ -69,6 +71,7 @@ def bench(job: Job, question: Question) -> dict[str, Any]:
         "model": job.model,
         "dtype": recipe.dtype,
         "batch": recipe.batch_size,
+        "clock": clock_of(device)[0],
         **_told(timings, recipe.batch_size, flops, product),
         "input": timings["batch"].as_dict() | waits,
         "agreement": agreement,
@@ -80,6 +83,7 @@ def _lesson(parts: Parts, learner: Learner, drawn: Drawn, question: Question) ->
     """A step's gradients by the reference, and how far its first ones are from ours on the same weights and batch."""
     if question.against is None:
         return None, {}
+    say("comparing the first gradients with the reference's")
     lesson, batch = _theirs(parts, learner, drawn, question.against)
     with plain_kernels():
         ours, theirs = learner.gradients(drawn)["loss"], lesson.run(batch)

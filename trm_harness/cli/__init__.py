@@ -1,1 +1,1 @@
-"""The command line: a lazy main group and one file per verb, each importing its room inside its functions."""
+"""The command line: a lazy main group, a file or folder per verb; what a verb needs is imported in its functions."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from trm_harness.cli.options import complete, data_option, echo_json, json_option, table
+from trm_harness.cli.options import complete, data_option, device_option, echo_json, json_option, table
 
 _MB = 1e6
 
@@ -37,9 +37,6 @@ against_option: Callable[[Any], Any] = click.option(
     help="A checkout of the reference repository, run beside ours on the same weights and batch. Its code is executed.",
 )
 threads_option: Callable[[Any], Any] = click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
-device_option: Callable[[Any], Any] = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
-)
 
 
 @click.group()
@@ -47,6 +44,7 @@ def command() -> None:
     """Measure speed: eval, train, data, score, cli.
 
     What is compared runs by turns in one process, so that a busy machine slows both; the median of the turns counts.
+    With --threads 1 on a CPU, seconds are the CPU's own.
     """
 
 
@@ -75,10 +73,10 @@ def command() -> None:
 @out_option
 @json_option
 def eval_command(**choices: Any) -> None:
-    """Puzzles answered a second: full depth, adaptive halting, compiled, and the reference."""
+    """Puzzles answered a second: full depth, settled and adaptive halting, compiled, and the reference."""
     from trm_harness.api import load_model
-    from trm_harness.bench.answering import Question, bench
-    from trm_harness.environment import use_threads
+    from trm_harness.bench.inference import Question, bench
+    from trm_harness.machine import use_threads
 
     if choices["threads"]:
         use_threads(choices["threads"])
@@ -91,11 +89,20 @@ def eval_command(**choices: Any) -> None:
         choices["repeats"],
         choices["steps"] or 0,
         choices["halt_above"],
+        _settled_above(loaded.launch.card, choices["halt_above"]),
         choices["compiled"],
         choices["against"],
     )
     found = bench(loaded, question)
     _tell(found, choices, _eval_lines(found))
+
+
+def _settled_above(card: str, otherwise: float) -> float:
+    """The bar of settled halting: the card's own where it has one."""
+    from trm_harness.zoo import named
+
+    halting = named(card).halting if card else None
+    return halting.settled_above if halting else otherwise
 
 
 @command.command("train")
@@ -116,7 +123,7 @@ def eval_command(**choices: Any) -> None:
 @json_option
 def train_command(**choices: Any) -> None:
     """Training steps a second, compiled and not, the time spent waiting for batches, and the reference."""
-    from trm_harness.bench.learning import Question, bench
+    from trm_harness.bench.training import Question, bench
     from trm_harness.train.recipe import with_settings
     from trm_harness.train.session import Job, find_recipe
 
@@ -143,7 +150,7 @@ def train_command(**choices: Any) -> None:
 @json_option
 def data_command(**choices: Any) -> None:
     """Training examples drawn a second, and the memory that takes."""
-    from trm_harness.bench.drawing import bench
+    from trm_harness.bench.data import bench
 
     found = bench(choices["task_id"], choices["data"], choices["batch_size"], choices["repeats"])
     rows = [[name, f"{row['examples_per_s']:,.0f}"] for name, row in found["rows"].items()]
@@ -169,7 +176,7 @@ def data_command(**choices: Any) -> None:
 @json_option
 def score_command(**choices: Any) -> None:
     """Made-up answers written, voted and scored a second, and the memory that takes: a quarter, half, all."""
-    from trm_harness.bench.judging import Question, bench
+    from trm_harness.bench.scoring import Question, bench
 
     named = ("split", "data", "views", "steps", "repeats")
     asked = {name: choices[name] for name in named}
@@ -183,7 +190,7 @@ def score_command(**choices: Any) -> None:
 @json_option
 def cli_command(**choices: Any) -> None:
     """Seconds that commands take to start, and what they import."""
-    from trm_harness.bench.starting import bench
+    from trm_harness.bench.startup import bench
 
     found = bench(choices["repeats"])
     rows = [
@@ -243,7 +250,8 @@ def _score_lines(found: dict[str, Any]) -> list[str]:
 def _rows(found: dict[str, Any], what: str) -> list[str]:
     machine = found["machine"]
     return [
-        f"{found['model']} on {found['task']}, {found['dtype']}, {what}, {machine['device_name']}",
+        f"{found['model']} on {found['task']}, {found['dtype']}, {what}, {machine['device_name']}"
+        f"{', seconds of CPU time' if found['clock'] == 'cpu' else ''}",
         _table(found["rows"], found["measured_beside"]),
         f"matrix products reach {found['matmul_peak_flops'] / 1e9:,.0f} GFLOP/s here; "
         f"peak memory {machine['peak_memory_bytes'] / _MB:,.0f} MB",
@@ -266,12 +274,12 @@ def _table(measured: dict[str, Any], beside: str) -> str:
 
 
 def _tell(found: dict[str, Any], choices: dict[str, Any], lines: list[str]) -> None:
-    from trm_harness.environment import public_command
+    from trm_harness.record.environment import public_command
 
     found["command"] = public_command(["trm-harness", *sys.argv[1:]])
     if choices["out"] is not None:
         from trm_harness.cli.options import plain
-        from trm_harness.record import write_text
+        from trm_harness.files.write import write_text
 
         write_text(choices["out"], json.dumps(plain(found), indent=1) + "\n")
     if choices["as_json"]:

@@ -27,10 +27,12 @@ class Finding:
 
 
 @click.command()
+@click.option("--device", metavar="NAME", help="Prove a device instead, beside the CPU: answers, gradients, speed.")
 @json_option
-def command(as_json: bool) -> int:
-    """Check this installation; exit 1 if something is wrong."""
-    findings = [finding for check in CHECKS for finding in _guarded(check)]
+def command(device: str | None, as_json: bool) -> int:
+    """Check this installation, or one device of it; exit 1 if something is wrong."""
+    checks = CHECKS if device is None else _proofs(device)
+    findings = [finding for check in checks for finding in _guarded(check)]
     broken = sum(finding.status == "fail" for finding in findings)
     if as_json:
         echo_json({"ok": not broken, "findings": findings})
@@ -53,7 +55,7 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 def _versions() -> Iterator[Finding]:
     import trm_harness
-    from trm_harness.paths import checkout
+    from trm_harness.files.paths import checkout
 
     kind = "from a source tree" if checkout() else "from a wheel"
     yield Finding("trm-harness", "ok", f"{trm_harness.__version__}, {kind}")
@@ -90,18 +92,19 @@ def _devices() -> Iterator[Finding]:
     """Each device that torch offers multiplies a small matrix and must agree with exact arithmetic."""
     import torch
 
-    names = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    names += ["mps"] if torch.backends.mps.is_available() else []
-    for name in names:
+    from trm_harness import machine
+
+    kind = machine.accelerator()
+    for name in ("cpu", *(f"{kind}:{index}" for index in range(machine.device_count()))):
         matrix = torch.arange(16, dtype=torch.float32, device=name).reshape(4, 4)
         exact = float((matrix @ matrix).sum()) == 3920.0
-        label = torch.cuda.get_device_name(name) if name.startswith("cuda") else f"torch {torch.__version__}"
+        label = machine.device_name(name) if machine.is_accelerator(name) else f"torch {torch.__version__}"
         yield Finding(f"device {name}", "ok" if exact else "fail", label if exact else f"{label} multiplies wrongly")
 
 
 def _plugins() -> Iterator[Finding]:
     from trm_harness.cli.plugins import survey
-    from trm_harness.plugins import DISABLE
+    from trm_harness.plugins.host import DISABLE
 
     host, _ = survey()
     for info in host.plugins:
@@ -159,6 +162,52 @@ def _terminal() -> Iterator[Finding]:
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     utf8 = encoding == "utf8"
     yield Finding("output encoding", "ok" if utf8 else "warn", encoding or "unknown")
+
+
+LARGEST_PROVED = 1_000_000
+"""Parameters of the cards whose golden outputs prove a device: those of a minute."""
+
+APART = 1e-3
+"""How far a gradient may be from the CPU's, as a share of the largest one: both are rounded, in another order."""
+
+
+def _proofs(name: str) -> tuple[Callable[[], Iterator[Finding]], ...]:
+    """What shows that a device computes as the CPU does. ``BadInput`` if this machine has none of that name."""
+    from trm_harness import machine
+
+    device = machine.resolve_device(name)
+
+    def _device() -> Iterator[Finding]:
+        import torch
+
+        free = machine.free_memory(device) / 2**30
+        told = f"{machine.device_name(device)}, {free:.1f} GiB free, {machine.usual_dtype(device)} by default"
+        yield Finding(f"device {device}", "ok", f"{told}, torch {torch.__version__}")
+
+    def _golden() -> Iterator[Finding]:
+        from trm_harness.publish import check_golden
+        from trm_harness.registry import default
+        from trm_harness.zoo import cards, is_here
+
+        for card in cards(default()).values():
+            if card.golden and card.parameters.network <= LARGEST_PROVED and is_here(card):
+                found = check_golden(card, device)
+                yield Finding(f"golden {card.name}", "ok" if found.passed else "fail", found.detail)
+
+    def _gradients() -> Iterator[Finding]:
+        from trm_harness.bench.device import gradients_apart
+
+        apart = gradients_apart(device)
+        told = f"differ by {apart:.1g} of the largest from the CPU's"
+        yield Finding("gradients", "ok" if apart <= APART else "fail", told)
+
+    def _speed() -> Iterator[Finding]:
+        from trm_harness.bench.device import speed
+
+        rate, times = speed(device)
+        yield Finding("speed", "ok", f"{rate:,.0f} puzzles a second at full depth, {times:.2g} times the CPU's")
+
+    return _device, _golden, _gradients, _speed
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

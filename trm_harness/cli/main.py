@@ -12,18 +12,24 @@ from typing import Any, NoReturn
 
 import click
 
-from trm_harness import loose
-from trm_harness.cli.options import SuggestingGroup, printable
-from trm_harness.errors import HarnessError, PluginError
+from trm_harness.cli import streams
+from trm_harness.cli.options import DEBUG, SuggestingGroup, printable
+from trm_harness.errors import BadInput, CheckFailed, HarnessError, PluginError
+from trm_harness.plugins import local_files
+from trm_harness.plugins.host import TRACE
+from trm_harness.progress import be_quiet
 
 VERBS = {
     "eval": ("trm_harness.cli.eval:command", "Answer a task's puzzles with a model and score the answers."),
     "train": ("trm_harness.cli.train:command", "Train a model on a task."),
     "tasks": ("trm_harness.cli.tasks:command", "The puzzles: list, show, sample, pull, overlap."),
     "models": ("trm_harness.cli.models:command", "The architectures and solvers: list, show."),
-    "zoo": ("trm_harness.cli.zoo:command", "Trained weights and their cards: list, show, pull, verify, path."),
-    "runs": ("trm_harness.cli.runs:command", "Runs and their records: list, show, score, diff, watch, plot, path."),
-    "leaderboard": ("trm_harness.cli.leaderboard:command", "Our records beside the scores others published."),
+    "zoo": ("trm_harness.cli.zoo.commands:command", "Trained weights and their cards: list, show, pull, verify, path."),
+    "runs": (
+        "trm_harness.cli.runs.commands:command",
+        "Runs and their records: list, show, score, diff, watch, plot, config, path.",
+    ),
+    "leaderboard": ("trm_harness.cli.leaderboard.commands:command", "Our records beside the scores others published."),
     "bench": ("trm_harness.cli.bench:command", "Speed on this machine: eval, train, data, cli."),
     "plugins": ("trm_harness.cli.plugins:command", "Plugins and their health: list, show, check, new."),
     "doctor": ("trm_harness.cli.doctor:command", "Check this installation."),
@@ -86,13 +92,18 @@ class MainGroup(SuggestingGroup):
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
         """Run and exit: 0 fine, 1 a check or run failed, 2 usage or bad input, 130 interrupted."""
         extra["standalone_mode"] = False
+        streams.prepare()
         try:
             outcome = super().main(_plugins_first(args), prog_name or "trm-harness", **extra)
             sys.stdout.flush()
         except OSError as error:
-            if error.errno != errno.EPIPE:
+            if error.errno == errno.EPIPE:
+                # The reader of our output (`| head`) left: not worth a message.
+                streams.nobody_reads()
+                sys.exit(1)
+            if DEBUG in os.environ:
                 raise
-            sys.exit(_reader_gone())
+            sys.exit(_report(_refused(error)))
         except (HarnessError, click.ClickException, click.Abort) as error:
             sys.exit(_report(error))
         sys.exit(outcome if isinstance(outcome, int) else 0)
@@ -119,8 +130,26 @@ class MainGroup(SuggestingGroup):
     expose_value=False,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    callback=lambda ctx, parameter, paths: loose.add(paths),
+    callback=lambda ctx, parameter, paths: local_files.add(paths),
     help="Also use the plugin in this one Python file. May be given again.",
+)
+@click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, parameter, wanted: be_quiet(wanted),
+    help="Show no progress: warnings, errors and what was asked for alone.",
+)
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, parameter, wanted: os.environ.update({DEBUG: "1", TRACE: "1"} if wanted else {}),
+    help="Show what plugins are asked, and the traceback of a failure.",
 )
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -129,21 +158,27 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+EVERYWHERE = ("-q", "--quiet", "-v", "--verbose")
+"""Options of the main group that may stand behind a verb too."""
+
+
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Entry point of ``trm-harness`` and of ``python -m trm_harness``."""
     cli.main(args)
 
 
 def _plugins_first(args: Sequence[str] | None) -> list[str]:
-    """``--plugin FILE`` belongs to the main group, but is as welcome behind one of our verbs."""
+    """``--plugin FILE``, ``-q`` and ``-v`` belong to the main group, but are as welcome behind one of our verbs."""
     given = list(sys.argv[1:] if args is None else args)
     if not given or given[0] not in VERBS:
         return given
-    moved: list[str] = []
+    end = given.index("--") if "--" in given else len(given)
+    moved = [word for word in given[:end] if word in EVERYWHERE]
+    given = [word for index, word in enumerate(given) if index >= end or word not in EVERYWHERE]
     while "--plugin" in given[:-1] and "--" not in given[: given.index("--plugin")]:
-        place = given.index("--plugin")
-        moved += given[place : place + 2]
-        del given[place : place + 2]
+        index = given.index("--plugin")
+        moved += given[index : index + 2]
+        del given[index : index + 2]
     return moved + given
 
 
@@ -170,7 +205,9 @@ def _report(error: Exception) -> int:
     return error.exit_code
 
 
-def _reader_gone() -> int:
-    """The reader of our output (``| head``) left: not worth a message. Python flushes at exit, so point it nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
+def _refused(error: OSError) -> HarnessError:
+    """The system's refusal (a folder that may not be searched, a name that is too long) as one line."""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        return CheckFailed(f"the system refused: {reason}")
+    return BadInput(f"{os.fsdecode(error.filename)} cannot be used: {reason}: check the path and its permissions")

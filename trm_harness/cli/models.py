@@ -26,7 +26,7 @@ def list_models(task: str | None, as_json: bool) -> None:
     from trm_harness.registry import default
 
     registry = default()
-    specs = [spec for spec in registry.models if task is None or answers(spec, registry.tasks.spec(task).id)]
+    specs = [spec for spec in registry.models if task is None or spec.answers(registry.tasks.spec(task))]
     if as_json:
         echo_json([_described(registry, spec) for spec in specs])
         return
@@ -54,18 +54,11 @@ def show_model(model: str, as_json: bool) -> None:
 
     registry = default()
     spec = registry.models.spec(model)
-    answerable = [name for name in registry.tasks.names() if answers(spec, name)]
+    answerable = [task.id for task in registry.tasks if spec.answers(task)]
     if as_json:
         echo_json({**_described(registry, spec), "answers": answerable})
         return
     click.echo(facts({**plain(spec), "answers": answerable, "plugin": registry.models.owner(model).label}))
-
-
-def answers(spec: ModelSpec, task: str) -> bool:
-    """Whether the model declares that it can answer the task of that id."""
-    from fnmatch import fnmatchcase
-
-    return any(fnmatchcase(task, pattern) for pattern in spec.tasks)
 
 
 def _described(registry: Registry, spec: ModelSpec) -> dict[str, Any]:

@@ -12,7 +12,11 @@ from typing import Any
 
 import click
 
-from trm_harness.plugins import PluginInfo, near
+from trm_harness.grids import PALETTE, symbol
+from trm_harness.plugins.host import PluginInfo, near
+
+DEBUG = "TRM_HARNESS_DEBUG"
+"""Set in the environment, errors come with all that Python says of them."""
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -23,23 +27,12 @@ data_option: Callable[[Any], Any] = click.option(
     help="Folder or file with the task's own data instead of the bundled one.",
 )
 
+device_option: Callable[[Any], Any] = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, or an accelerator that torch knows: cuda, mps, xpu."
+)
+
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """All but tabs and line breaks, the marks that turn the direction of writing, and halves of characters."""
-
-PALETTE = (
-    (20, 20, 20),
-    (0, 116, 217),
-    (255, 65, 54),
-    (46, 204, 64),
-    (255, 220, 0),
-    (170, 170, 170),
-    (240, 18, 190),
-    (255, 133, 27),
-    (127, 219, 255),
-    (135, 12, 37),
-    (255, 255, 255),
-)
-"""Terminal background of symbol 0, 1, ...: ARC's customary colours, and white for a tenth."""
 
 
 def complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
@@ -125,6 +118,13 @@ def provenance(owner: PluginInfo) -> dict[str, str]:
     return {"plugin": owner.name, "distribution": owner.distribution, "distribution_version": owner.version}
 
 
+def dollars(value: float) -> str:
+    """``$12.50``; of less than a dollar three digits, ``$0.000702``: small runs cost fractions of a cent."""
+    from decimal import Decimal
+
+    return f"${value:,.2f}" if value >= 1 else f"${Decimal(f'{value:.3g}'):f}"
+
+
 def grid_lines(grid: Any, marks: Any = None) -> list[str]:
     """One line per row of a grid ``[h, w]``: a coloured two-column cell per symbol, bare digits off a terminal.
 
@@ -132,7 +132,7 @@ def grid_lines(grid: Any, marks: Any = None) -> list[str]:
     columns everywhere.
     """
     if not colours() and marks is None:
-        return ["".join(_symbol(cell) for cell in row) for row in grid.tolist()] or ["(empty)"]
+        return ["".join(symbol(cell) for cell in row) for row in grid.tolist()] or ["(empty)"]
     paint = _coloured if colours() else _plain
     signs = [" " * grid.shape[1]] * grid.shape[0] if marks is None else marks.tolist()
     rows = zip(grid.tolist(), signs, strict=True)
@@ -195,20 +195,14 @@ def _names(kind: str) -> list[str]:
     return {"task": registry.tasks.names(), "trainer": registry.trainers.names()}.get(kind, sorted(found))
 
 
-def _symbol(cell: int) -> str:
-    return "0123456789abcdefghijklmnopqrstuvwxyz"[cell] if cell < 36 else "?"
-
-
 def _coloured(cell: int, mark: str) -> str:
     background = PALETTE[cell % len(PALETTE)]
     dark = sum(background) < 330
-    return click.style(
-        f"{_symbol(cell)}{mark}", fg="bright_white" if dark else "black", bg=background, bold=mark != " "
-    )
+    return click.style(f"{symbol(cell)}{mark}", fg="bright_white" if dark else "black", bg=background, bold=mark != " ")
 
 
 def _plain(cell: int, mark: str) -> str:
-    return f"{_symbol(cell)}{mark}"
+    return f"{symbol(cell)}{mark}"
 
 
 def _cell(value: Any) -> str:

@@ -11,7 +11,7 @@ import click
 from trm_harness.cli.options import echo_json, table
 
 if TYPE_CHECKING:
-    from trm_harness.contamination import Equal
+    from trm_harness.loading.contamination import Equal
     from trm_harness.types import Puzzle
 
 LISTED = 20
@@ -20,7 +20,7 @@ LISTED = 20
 
 def run_overlap(first: str, second: str, as_json: bool) -> None:
     """Print the puzzles of ``TASK[:split]`` ``first`` that ``second`` has too."""
-    from trm_harness.contamination import overlap
+    from trm_harness.loading.contamination import overlap
 
     (name, puzzles), (other, others) = _named_split(first), _named_split(second)
     found = overlap(puzzles, others)
@@ -43,13 +43,12 @@ def run_overlap(first: str, second: str, as_json: bool) -> None:
 
 def _named_split(text: str) -> tuple[str, Sequence[Puzzle]]:
     """``TASK[:split]`` as its full name and its puzzles."""
-    from trm_harness.cli.tasks import checked_split, load_task
     from trm_harness.registry import default
 
     name, _, split = text.partition(":")
     registry = default()
-    split = checked_split(registry.tasks.spec(name), split or None)
-    return f"{name}:{split}", load_task(registry, name).puzzles(split)
+    split = registry.tasks.spec(name).checked_split(split or None)
+    return f"{name}:{split}", registry.task(name).puzzles(split)
 
 
 def _listing(found: Sequence[Equal]) -> str:

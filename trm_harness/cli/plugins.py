@@ -11,7 +11,7 @@ import click
 from trm_harness.cli.options import SuggestingGroup, complete, echo_json, facts, json_option, plain, table
 
 if TYPE_CHECKING:
-    from trm_harness.plugins import PluginHost, PluginInfo
+    from trm_harness.plugins.host import PluginHost, PluginInfo
 
 Provided = dict[int, dict[str, list[str]]]
 """Per plugin (by ``id`` of its info): kind -> names it registers."""
@@ -26,7 +26,7 @@ def command() -> None:
 @json_option
 def list_plugins(as_json: bool) -> None:
     """List the plugins: hooks, the kit version that `plugins check` passed, and why one is out of use."""
-    from trm_harness import stamps
+    from trm_harness.plugins import check_log
 
     host, provided = survey()
     if as_json:
@@ -38,7 +38,7 @@ def list_plugins(as_json: bool) -> None:
             info.distribution,
             info.version,
             info.status,
-            stamps.passed(info) or "-",
+            check_log.passed(info) or "-",
             round(info.import_ms, 1),
             ",".join(hook.removeprefix("register_") for hook in info.hooks),
             _summary(info, provided),
@@ -58,7 +58,7 @@ def list_plugins(as_json: bool) -> None:
 def show_plugin(plugin: str, as_json: bool) -> None:
     """Show one PLUGIN, by its name or its distribution's."""
     from trm_harness.errors import UnknownName
-    from trm_harness.plugins import near
+    from trm_harness.plugins.host import near
 
     host, provided = survey()
     found = host.find(plugin)
@@ -85,7 +85,7 @@ def check_plugins(
 
     NAME is a plugin, a distribution, a task, a model or a trainer; without one everything installed is checked.
     """
-    from trm_harness.cli.checking import run
+    from trm_harness.cli.plugins_check import run
 
     return run(names, data, laws, traceback, as_json)
 
@@ -93,6 +93,12 @@ def check_plugins(
 @command.command("new")
 @click.argument("kind", type=click.Choice(["task", "model", "trainer"]))
 @click.argument("name")
+@click.option(
+    "--kind",
+    "flavour",
+    type=click.Choice(["torch", "numpy", "solver"]),
+    help="Of a model: a network that trains, one whose weights come from elsewhere, a solver.  [default: torch]",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The new folder.  [default: ./trm-<kind>-NAME]")
 @click.option("--author", default="", help="Who stands in the package and its licence.  [default: git's user.name]")
 @click.option(
@@ -103,14 +109,14 @@ def check_plugins(
     show_default=True,
     help="none writes no licence file.",
 )
-def new_plugin(kind: str, name: str, out: Path | None, author: str, licence: str) -> None:
+def new_plugin(kind: str, name: str, flavour: str | None, out: Path | None, author: str, licence: str) -> None:
     """Write a complete package for a new task, model or trainer NAME: code, tests, README, CI.
 
     `pip install -e . && pytest` in it is green; then change it into yours. Example: trm-harness plugins new task queens
     """
     from trm_harness.scaffold import write
 
-    folder = write(kind, name, out, author, licence)
+    folder = write(kind, name, out, author, licence, flavour or "")
     shown = f"plugins show {name}" if kind == "trainer" else f"{kind}s list"
     click.echo(f"wrote {folder}\nnext: cd {folder} && pip install -e '.[test]' && pytest && trm-harness {shown}")
 
@@ -127,9 +133,9 @@ def survey() -> tuple[PluginHost, Provided]:
 
 
 def _described(info: PluginInfo, provided: Provided) -> dict[str, Any]:
-    from trm_harness import stamps
+    from trm_harness.plugins import check_log
 
-    return {**plain(info), "kit_passed": stamps.passed(info), "provides": plain(provided[id(info)])}
+    return {**plain(info), "kit_passed": check_log.passed(info), "provides": plain(provided[id(info)])}
 
 
 def _summary(info: PluginInfo, provided: Provided) -> str:
@@ -138,9 +144,9 @@ def _summary(info: PluginInfo, provided: Provided) -> str:
 
 
 def _told(info: PluginInfo, provided: Provided) -> str:
-    from trm_harness import stamps
+    from trm_harness.plugins import check_log
 
-    shown = {**plain(info), "kit_passed": stamps.passed(info)}
+    shown = {**plain(info), "kit_passed": check_log.passed(info)}
     story = shown.pop("traceback").rstrip()
     text = facts({**shown, **{f"provides {kind}": names for kind, names in provided[id(info)].items()}})
     return f"{text}\n\n{story}" if story else text

@@ -10,7 +10,7 @@ import click
 
 from trm_harness.cli.options import echo_json
 from trm_harness.errors import BadInput, UnknownName
-from trm_harness.plugins import near
+from trm_harness.plugins.host import near
 
 if TYPE_CHECKING:
     from trm_harness.testing import Check, Outcome
@@ -68,7 +68,7 @@ def _tell(outcome: Outcome, traceback: bool) -> None:
 
 def _stamp(checks: list[Check], found: list[Outcome]) -> None:
     """Stamp every plugin all of whose objects were checked and kept the laws; unstamp what broke one."""
-    from trm_harness import stamps
+    from trm_harness.plugins import check_log
     from trm_harness.registry import default
 
     registry = default()
@@ -81,6 +81,6 @@ def _stamp(checks: list[Check], found: list[Outcome]) -> None:
     }
     for info in registry.host.healthy():
         if info.name in broken:
-            stamps.drop(info)
+            check_log.drop(info)
         elif info.name in whole:
-            stamps.put(info)
+            check_log.put(info)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trm_harness.cli.options import printable, table
-from trm_harness.cli.progress import duration
+from trm_harness.cli.options import dollars, printable, table
+from trm_harness.progress import duration
 
 DEMONSTRATIONS = {
     "inductive": "inductive: no demonstration of the evaluated tasks was trained on",
@@ -20,7 +21,6 @@ CHOICES = {
     "halt": "highest halting logit",
     "oracle": "UPPER BOUND, right if any answer is",
 }
-PLURALS = {"view": ("", "s"), "trajector": ("y", "ies")}
 
 
 def text(record: Any) -> str:
@@ -62,33 +62,33 @@ def selections(run: Mapping[str, Any]) -> str:
             interval(entry),
         )
         for entry in run["selections"]
+        if has_halting(run) or entry["select"] != "halt"
     ]
     return table(rows, ("CHOSEN BY", "SCORE", "VALUE", "OF", "95 % INTERVAL"))
 
 
 def pooled(run: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
     """What one answer was made of: ``single pass``, ``8 views vote``, ``2 views x 8 trajectories, highest halt``."""
+    from trm_harness.record import describe
+
     if entry["pooling"] == "single" or answers(run) == 1:
         return single(run)
-    parts = [(entry["views"], "view"), (entry.get("trajectories", 1), "trajector")]
-    words = [f"{count} {name}{PLURALS[name][count > 1]}" for count, name in parts if count > 1]
-    halt = entry.get("select") == "halt"
-    return f"{' x '.join(words)}{', highest halting logit' if halt else ' vote'}"
+    counts = describe.answers(entry["views"], entry.get("trajectories", 1), run["model"]["family"])
+    return describe.pooled(counts, entry.get("select", "mode"))
 
 
 def single(run: Mapping[str, Any]) -> str:
     """What the curves and measures rest on: the first trajectory of the identity view."""
-    return "one noisy trajectory" if run["protocol"].get("noise") else "single pass"
+    from trm_harness.record import describe
+
+    return describe.single(run["protocol"])
 
 
 def answers(run: Mapping[str, Any]) -> int:
     """Answers of a puzzle, all views and trajectories together."""
-    return views(run) * run["protocol"]["restarts"]
+    from trm_harness.record import describe
 
-
-def views(run: Mapping[str, Any]) -> int:
-    """Views that voted."""
-    return run["protocol"]["voting_views"] or run["protocol"]["views"]
+    return describe.views(run["protocol"]) * run["protocol"]["restarts"]
 
 
 def fraction(entry: Mapping[str, Any]) -> str:
@@ -103,11 +103,39 @@ def interval(entry: Mapping[str, Any]) -> str:
     return f"{100 * entry['low']:.1f}-{100 * entry['high']:.1f} ({entry['interval_method']})"
 
 
+def task_name(run: Mapping[str, Any]) -> str:
+    """The task; of puzzles that are not its published ones also where they were, and the start of their sha256."""
+    task = run["task"]
+    return f"{task['id']}, {own_data(run)}" if task.get("own_data") else task["id"]
+
+
+def own_data(run: Mapping[str, Any]) -> str:
+    """``own data my-puzzles, sha256 1a2b3c4d5e6f``: the folder or file as the run's command names it."""
+    words = shlex.split(run["command"])
+    given = [words[index + 1] for index, word in enumerate(words[:-1]) if word == "--data"]
+    given += [word.removeprefix("--data=") for word in words if word.startswith("--data=")]
+    return f"own data{f' {given[-1]}' if given else ''}, sha256 {run['task']['data_sha256'][:12]}"
+
+
 def model_name(run: Mapping[str, Any]) -> str:
     """The card if there is one, whom a chat endpoint was asked for, and a word of warning for random weights."""
     model = run["model"]
     served = f" {model['config'].get('model', '')}" if model["family"] == "llm" else ""
     return f"{model['card'] or model['id']}{served}{' (UNTRAINED)' if model['untrained'] else ''}"
+
+
+def is_service(run: Mapping[str, Any]) -> bool:
+    """Whether somebody else's machine answered."""
+    from trm_harness.record import describe
+
+    return describe.is_service(run["model"]["family"])
+
+
+def has_halting(run: Mapping[str, Any]) -> bool:
+    """Whether halting scores say anything of its answers."""
+    from trm_harness.record import describe
+
+    return run["model"]["family"] not in describe.HALTLESS
 
 
 def headline(run: Mapping[str, Any]) -> str:
@@ -120,12 +148,13 @@ def headline(run: Mapping[str, Any]) -> str:
 
 def _lines(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Facts above the table."""
+    from trm_harness.record import describe
+
     task, model, chosen, cost = run["task"], run["model"], run["selection"], run["cost"]
     yield "run", f"{run['id']}: {run['status']}{': ' if run['message'] else ''}{run['message']}"
-    yield "task", f"{task['id']} (version {task['version']}), split {task['split']}, {task['source']}"
-    puzzles = f"{chosen['puzzles']:,} of {task['split_puzzles']:,} puzzles"
-    hidden = f"; {chosen['hidden']:,} answers are hidden and not scored" if chosen["hidden"] else ""
-    yield "asked", f"{chosen['groups']:,} of {task['split_groups']:,} groups, {puzzles}{hidden}"
+    source = own_data(run) if task.get("own_data") else task["source"]
+    yield "task", f"{task['id']} (version {task['version']}), split {task['split']}, {source}"
+    yield "asked", describe.selection(chosen, task)
     size = f"{model['network_parameters']:,} network parameters"
     if model["puzzle_table_parameters"]:
         size += f" + a puzzle table of {model['puzzle_table_parameters']:,} values"
@@ -141,11 +170,22 @@ def _origin(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     model, training = run["model"], run["training"]
     if model["untrained"]:
         yield "weights", "UNTRAINED: drawn at random, the scores below say nothing of this architecture"
+    elif is_service(run):
+        yield "weights", "a service: what is behind it, and what that was trained on, is unknown"
     elif model["weights_sha256"]:
         yield "weights", f"{model['weights_source']}, sha256 {model['weights_sha256'][:12]}"
-        yield "trained on", "; ".join([", ".join(data["name"] for data in training["data"]) or "not declared"])
-        yield "training", DEMONSTRATIONS[training["demonstrations"]]
+        told = [*(data["name"] for data in training["data"]), *training.get("extra_data", ())]
+        yield "trained on", ", ".join(dict.fromkeys(told)) or "not declared"
+        yield "training", _demonstrations(training["demonstrations"], run.get("contamination"))
         yield "checkpoint", training["checkpoint_choice"]
+
+
+def _demonstrations(declared: str, found: Mapping[str, Any] | None) -> str:
+    """What was declared of the demonstrations; where the guard read all the data and found none of them, that."""
+    looked = found and found["checked"] and not found["not_checked"]
+    if declared in ("joint", "per-task") and looked and not found["demonstrated"]:
+        return "none of the evaluated tasks' demonstrations was trained on (the weights: " + f"{declared}, on others)"
+    return DEMONSTRATIONS[declared]
 
 
 def _contamination(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
@@ -154,9 +194,9 @@ def _contamination(found: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]
         return
     yield "guard", _verdict(found)
     if found["shared"]:
-        yield "shared", f"{found['shared']:,} more are in the benchmark's own training split or demonstrations"
+        yield "shared", _shared(found)
     if found["not_checked"]:
-        yield "not checked", "; ".join(found["not_checked"])
+        yield "not checked", "; ".join(dict.fromkeys(found["not_checked"]))
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
@@ -174,57 +214,50 @@ def _verdict(found: Mapping[str, Any]) -> str:
     return f"{found['compared']:,} puzzles compared with {pairs:,} training pairs, none is {seen}{demonstrations}"
 
 
+def _shared(found: Mapping[str, Any]) -> str:
+    """What the benchmark itself put into both its training and its evaluated puzzles, which contaminates nobody."""
+    one = found["shared"] == 1
+    also = "further " if found["puzzles"] else ""
+    puzzles = f"{found['shared']:,} {also}evaluated puzzle{'' if one else 's'} of those compared"
+    where = f"{'stands' if one else 'stand'} also in the benchmark's own training split or demonstrations"
+    return f"{puzzles} {where}, as its authors published it; counted as no contamination"
+
+
 def _effort(run: Mapping[str, Any], cost: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Protocol, depth, time."""
+    from trm_harness.record import describe
+
     protocol, halting, depth = run["protocol"], run["halting"], run["depth_curve"]
-    yield (
-        "protocol",
-        (
-            f"{views(run)} view{'s' * (views(run) > 1)}{_trajectories(protocol)}, "
-            f"{protocol['attempts']} attempt{'s' * (protocol['attempts'] > 1)}, "
-            f"{protocol['steps']} steps ({_halting(protocol)}), {_kernels(protocol)} on {protocol['device']}, "
-            f"seed {protocol['seed']}"
-        ),
-    )
-    if halting:
+    model = run["model"]
+    told = describe.protocol(protocol, network=bool(model["network_parameters"]), family=model["family"])
+    where = "" if is_service(run) else f" on {protocol['device']}"
+    yield "protocol", f"{told}{where}, seed {protocol['seed']}"
+    if halting and has_halting(run):
         yield "halting", f"{halting['mean_steps']:.1f} steps on average, {100 * halting['share_halted']:.0f} % halted"
         yield from _saved(halting, protocol)
     if depth and len(depth["accuracy"]) > 1:
         marks = [0, *(2**power - 1 for power in range(1, 12) if 2**power < len(depth["accuracy"]))]
         places = [*marks, len(depth["accuracy"]) - 1]
-        curve = ", ".join(f"{100 * depth['accuracy'][place]:.1f} % at {place + 1}" for place in dict.fromkeys(places))
+        curve = ", ".join(f"{100 * depth['accuracy'][index]:.1f} % at {index + 1}" for index in dict.fromkeys(places))
         yield "depth", f"{curve} steps ({single(run)}, n = {depth['n']:,})"
     if run["measures"]:
         means = ", ".join(f"{entry['name']} {100 * entry['value']:.1f} %" for entry in run["measures"])
         yield "measures", f"{means} ({single(run)})"
-    if cost["seconds"]:
+    if cost["seconds"] and is_service(run):
+        each = f", {1 / cost['answers_per_second']:.3g} s an answer" if cost["answers_per_second"] else ""
+        yield "cost", f"{duration(cost['seconds'])}{each}, by a service"
+    elif cost["seconds"]:
         rate = f", {cost['puzzles_per_second']:.3g} puzzles/s" if cost["puzzles_per_second"] else ""
         work = f", {cost['flops_per_puzzle']:.3g} FLOPs a puzzle" if cost["flops_per_puzzle"] else ""
         memory = f", peak memory {cost['peak_memory_bytes'] / 2**20:,.0f} MiB"
         yield "cost", f"{duration(cost['seconds'])}{rate}{work}{memory} on {cost['device_name']}"
     if cost.get("usage"):
-        counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in cost["usage"].items() if value]
-        price = [] if cost["dollars"] is None else [f"${cost['dollars']:.3g} ({cost['dollars_basis']})"]
+        used = cost["usage"].items()
+        counts = [f"{value:,} {name.replace('_', ' ')}" for name, value in used if value and name != "dollars"]
+        price = [] if cost["dollars"] is None else [f"{dollars(cost['dollars'])} ({cost['dollars_basis']})"]
         yield "used", ", ".join([*counts, *price])
     for note in run["notes"]:
         yield "note", note
-
-
-def _kernels(protocol: Mapping[str, Any]) -> str:
-    return protocol["dtype"] + (" compiled" if protocol.get("compiled") else "")
-
-
-def _halting(protocol: Mapping[str, Any]) -> str:
-    return "full" if protocol["halt"] == "full" else f"adaptive, above {protocol.get('halt_above', 0.5):g}"
-
-
-def _trajectories(protocol: Mapping[str, Any]) -> str:
-    """What restarts and noise add to the protocol line."""
-    restarts, noise = protocol["restarts"], protocol["noise"]
-    words = f" x {restarts} trajectories" if restarts > 1 else ""
-    if protocol.get("adapt"):
-        words += f", adapted to each task ({protocol['adapt']}, {protocol['adapt_steps']} steps)"
-    return f"{words}{f' with noise {noise:g} on the latent before each step' if noise else ''}"
 
 
 def _saved(halting: Mapping[str, Any], protocol: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

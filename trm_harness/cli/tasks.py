@@ -61,14 +61,15 @@ def show_task(task: str, data: Path | None, as_json: bool) -> None:
 
     registry = default()
     spec = registry.tasks.spec(task)
-    loaded = load_task(registry, task, data)
-    sources = {split: _source_at_hand(loaded, split, data) for split in spec.splits}
+    loaded = registry.task(task, data)
+    sources = _sources(loaded, data)
     if as_json:
         echo_json({**_described(registry, spec), "sources": sources})
         return
     click.echo(facts({**plain(spec), "plugin": registry.tasks.owner(task).label}))
     for split, source in sources.items():
         absent = f"not on this machine yet: trm-harness tasks pull {task} fetches it, --data DIR takes files by hand"
+        absent = f"not among {data}" if data else absent
         click.echo(f"\nsplit {split}\n{absent if source is None else facts(plain(source))}")
 
 
@@ -82,7 +83,7 @@ def pull_task(task: str, as_json: bool) -> None:
     """
     from trm_harness.registry import default
 
-    loaded = load_task(default(), task, None)
+    loaded = default().task(task)
     sources = {split: loaded.source(split) for split in loaded.spec.splits}
     if as_json:
         echo_json(sources)
@@ -103,8 +104,8 @@ def sample_task(task: str, count: int, seed: int, split: str | None, data: Path 
     from trm_harness.registry import default
 
     registry = default()
-    split = checked_split(registry.tasks.spec(task), split)
-    puzzles = _drawn(load_task(registry, task, data), split, count, seed)
+    split = registry.tasks.spec(task).checked_split(split)
+    puzzles = _drawn(registry.task(task, data), split, count, seed)
     if as_json:
         echo_json(puzzles)
         return
@@ -125,30 +126,34 @@ def overlap_tasks(first: str, second: str, as_json: bool) -> None:
     run_overlap(first, second, as_json)
 
 
-def load_task(registry: Registry, name: str, data: Path | None = None) -> Task:
-    """The task object of ``name``, reading ``data`` instead of the bundled puzzles where given."""
-    return registry.tasks.resolve(name)(registry.tasks.spec(name), data)
+def _sources(task: Task, data: Path | None) -> dict[str, DataSource | None]:
+    """Where each split is from; ``None`` for one that is not here. ``BadInput`` if ``data`` hold none of them."""
+    from trm_harness.errors import NoSplit
 
-
-def checked_split(spec: TaskSpec, split: str | None) -> str:
-    """``split``, or the task's default for ``None``. Raises ``UnknownName`` for one the task does not have."""
-    from trm_harness.errors import UnknownName
-
-    if split is None or split in spec.splits:
-        return split or spec.default_split
-    raise UnknownName(f"task {spec.id!r} has no split {split!r}: use {' or '.join(spec.splits)}")
+    sources: dict[str, DataSource | None] = {}
+    missing: list[NoSplit] = []
+    for split in task.spec.splits:
+        try:
+            sources[split] = _source_at_hand(task, split, data)
+        except NoSplit as error:
+            sources[split] = None
+            missing.append(error)
+    if len(missing) == len(sources):
+        raise missing[0]
+    return sources
 
 
 def _source_at_hand(task: Task, split: str, data: Path | None) -> DataSource | None:
     """Where ``split`` is from; ``None`` for files of a hub that are not in its client's cache."""
+    from trm_harness.contracts import Pulls
     from trm_harness.errors import BadInput
-    from trm_harness.hub import cache_only
+    from trm_harness.files.hub import cache_only
 
     try:
         with cache_only():
             return task.source(split)
     except BadInput:
-        if data is not None or not hasattr(task, "pull"):
+        if data is not None or not isinstance(task, Pulls):
             raise
         return None
 

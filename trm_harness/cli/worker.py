@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from trm_harness.errors import HarnessError
+from trm_harness.files.write import write_text
 
 if TYPE_CHECKING:
     from trm_harness.train.session import Job
@@ -35,7 +36,7 @@ def main(path: Path) -> int:
         _work(json.loads(path.read_text("utf-8")), path, rank)
     except HarnessError as error:
         line = {"message": str(error), "exit_code": error.exit_code}
-        (path.parent / f"{path.stem}-{rank}.error").write_text(json.dumps(line), "utf-8")
+        write_text(path.parent / f"{path.stem}-{rank}.error", json.dumps(line))
         return error.exit_code
     return 0
 
@@ -48,9 +49,9 @@ def _end_with_stdin() -> None:
 
 
 def _work(given: dict[str, Any], path: Path, rank: int) -> None:
-    from trm_harness.cli.training import Lines
-    from trm_harness.train.loop import Settings, Watch
+    from trm_harness.train.progress import Lines
     from trm_harness.train.session import Job, run
+    from trm_harness.train.trainer import Settings, Watch
 
     job = _on_own_device(Job.of(given["job"], str(path)))
     settings = Settings(**{**given["settings"], "sinks": tuple(given["settings"]["sinks"])})
@@ -66,17 +67,18 @@ def _on_own_device(job: Job) -> Job:
 
     import torch
 
-    from trm_harness.environment import resolve_device
+    from trm_harness.machine import is_accelerator, resolve_device
 
-    if not resolve_device(job.device).startswith("cuda"):
+    device = resolve_device(job.device)
+    if not is_accelerator(device):
         return job
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    torch.cuda.set_device(local)
-    return dataclasses.replace(job, device=f"cuda:{local}")
+    torch.accelerator.set_device_index(local)
+    return dataclasses.replace(job, device=f"{device.partition(':')[0]}:{local}")
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once: everything is on the disk, and threads of a process group may abort a slower goodbye."""
+    """End at once: everything is on the disk, and threads of a process group may abort an ordinary exit."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trm_harness.convert.importer import BLANK, architecture_of
+from trm_harness.convert.importer import architecture_of
 from trm_harness.errors import BadInput
+from trm_harness.files.write import folder, replacing, write_text
 from trm_harness.nn.checkpoint import load_weights
 from trm_harness.nn.identities import make_identities
 from trm_harness.nn.network import Architecture, Network
 from trm_harness.nn.reference import ARCHITECTURES, settings_to_reference, to_reference
-from trm_harness.record import write_text
 from trm_harness.registry import default
+from trm_harness.types import BLANK_NAME
 from trm_harness.zoo import Card, weights_path
 
 PREFIX = "_orig_mod.model."
@@ -39,13 +39,8 @@ def export_safetensors(card: Card, out: Path) -> Path:
     source = weights_path(card)
     if out.exists():
         raise BadInput(f"{out} is there already: give --out a new file")
-    temporary = out.with_name(f".{out.name}.tmp")
-    try:
+    with replacing(out) as temporary:
         shutil.copyfile(source, temporary)
-        os.replace(temporary, out)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInput(f"{out}: cannot be written ({error.strerror}): choose another --out") from error
     return out
 
 
@@ -62,17 +57,18 @@ def export_reference(card: Card, out: Path) -> list[Path]:
     _, arch, state, names = reference_form(architecture, network, names)
     arch |= {"forward_dtype": "bfloat16"}
     arch |= {"loss": {"name": "losses@ACTLossHead", "loss_type": "stablemax_cross_entropy"}}
-    _make(out)
+    if out.exists():
+        raise BadInput(f"{out} is there already: give --out a new folder")
     config = {"arch": arch, "ema": True, "seed": card.training.seed or 0}
-    paths = [out / "checkpoint.pt", out / "all_config.yaml", out / "identifiers.json"]
-    _save({f"{PREFIX}{key}": value.contiguous().clone() for key, value in state.items()}, paths[0])
-    write_text(paths[1], yaml.safe_dump(config, sort_keys=True))
-    write_text(paths[2], json.dumps(names) + "\n")
-    if encoding.get("canvas", "full") != "full":
-        write_text(
-            out / "NOTES.txt", "These weights were trained on cropped canvases; the reference lays 30x30 ones.\n"
-        )
-    return paths
+    files = ("checkpoint.pt", "all_config.yaml", "identifiers.json")
+    with folder(out) as made:
+        _save({f"{PREFIX}{key}": value.contiguous().clone() for key, value in state.items()}, made / files[0])
+        write_text(made / files[1], yaml.safe_dump(config, sort_keys=True))
+        write_text(made / files[2], json.dumps(names) + "\n")
+        if encoding.get("canvas", "full") != "full":
+            note = "These weights were trained on cropped canvases; the reference lays 30x30 ones.\n"
+            write_text(made / "NOTES.txt", note)
+    return [out / name for name in files]
 
 
 def reference_form(
@@ -98,12 +94,12 @@ def _table(network: Network, names: Sequence[str]) -> tuple[list[str], Tensor]:
     if network.table is None:
         # It has no network without a table: zeros fill the prefix as no embedding does.
         dim = config.hidden_size * max(1, config.prefix)
-        return [BLANK], torch.zeros(1, dim)
+        return [BLANK_NAME], torch.zeros(1, dim)
     if config.identities != "factored":
-        return list(names) or [BLANK], network.table.weight
+        return list(names) or [BLANK_NAME], network.table.weight
     identities = make_identities(config.identities, names)
-    rows = torch.from_numpy(identities.rows([BLANK, *names]))
-    return [BLANK, *names], network.table(rows).flatten(1)
+    rows = torch.from_numpy(identities.rows([BLANK_NAME, *names]))
+    return [BLANK_NAME, *names], network.table(rows).flatten(1)
 
 
 def _file(architecture: Architecture, network: Network) -> str:
@@ -122,17 +118,7 @@ def _file(architecture: Architecture, network: Network) -> str:
     return best
 
 
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=False)
-    except FileExistsError:
-        raise BadInput(f"{out} is there already: give --out a new folder") from None
-    except OSError as error:
-        raise BadInput(f"{out}: cannot be made ({error.strerror}): choose another --out") from error
-
-
 def _save(state: dict[str, Tensor], path: Path) -> None:
     """Write tensors as the reference does; anything else is no business of this file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)

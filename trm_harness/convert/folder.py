@@ -8,18 +8,21 @@ import shutil
 from pathlib import Path
 
 from trm_harness.errors import BadInput
+from trm_harness.files import write
+from trm_harness.files.hub import HubFile
+from trm_harness.files.names import RUN_FILES
+from trm_harness.files.read import read_toml
+from trm_harness.files.write import write_text
 from trm_harness.fingerprint import file_sha256
-from trm_harness.hub import HubFile
-from trm_harness.record import RECORD_FILE, read, write_text
-from trm_harness.untrusted import read_toml
+from trm_harness.plugins.host import LOOSE
+from trm_harness.record import read
+from trm_harness.registry import default
 from trm_harness.zoo import Card, Source, read_card, refuse_taken, weights_path
 from trm_harness.zoo.cards import CARD_FILE, is_file_name
-from trm_harness.zoo.stage import staged
 from trm_harness.zoo.write import write_card
 
 MODEL_FILE = "model.safetensors"
 LIBRARY = "trm-harness"
-RECORD_FILES = (RECORD_FILE, "plan.json", "journal.jsonl", "journal.jsonl.xz", "puzzles.csv", "candidates.csv")
 MOST = 64 * 2**20
 """Bytes that a file beside the weights may have: cards and records are small."""
 
@@ -33,14 +36,15 @@ def export_hub(card: Card, out: Path, record: Path | None) -> Path:
     weights = weights_path(card)
     if out.exists():
         raise BadInput(f"{out} is there already: give --out a new folder")
-    with staged(out.parent, card.name, at=out.name) as stage:
-        shutil.copyfile(weights, stage / MODEL_FILE)
+    with write.folder(out, name=card.name) as stage:
+        file = MODEL_FILE if weights.name.endswith(".safetensors") else f"{Path(MODEL_FILE).stem}{weights.suffix}"
+        shutil.copyfile(weights, stage / file)
         told = {"architecture": card.architecture, "config": dict(card.config), "encoding": dict(card.encoding)}
         write_text(stage / "config.json", json.dumps({"library_name": LIBRARY, **told}, indent=2) + "\n")
         for name in _beside(card):
             if (card.folder / name).is_file():
                 shutil.copyfile(card.folder / name, stage / name)
-        shared = dataclasses.replace(_with_record(card, stage, record), folder=stage, source=Source(file=MODEL_FILE))
+        shared = dataclasses.replace(_with_record(card, stage, record), folder=stage, source=Source(file=file))
         write_card(shared)
         write_text(stage / "README.md", model_card(shared))
     return out
@@ -52,7 +56,7 @@ def _with_record(card: Card, stage: Path, record: Path | None) -> Card:
         return card
     place = f"record/{read(record).id}"
     (stage / place).mkdir(parents=True)
-    for name in RECORD_FILES:
+    for name in RUN_FILES:
         if (record / name).is_file():
             shutil.copyfile(record / name, stage / place / name)
     return dataclasses.replace(card, expected=dataclasses.replace(card.expected, record=place))
@@ -89,6 +93,7 @@ def model_card(card: Card) -> str:
 
 def _words(card: Card) -> str:
     training, size, best = card.training, card.parameters, card.expected
+    trained = [*(data.name for data in training.data), *training.extra_data]
     score = ""
     if best:
         score = f"{best.metric} {best.value:.4f} over {best.n}, 95 % interval {best.low:.4f} to {best.high:.4f}"
@@ -98,14 +103,27 @@ def _words(card: Card) -> str:
         "Parameters": f"{size.network:,}, and a puzzle table of {size.puzzle_table:,} values",
         "Evaluation tasks' demonstrations": training.demonstrations,
         "Checkpoint": training.checkpoint_choice,
-        "Trained on": "; ".join(data.name for data in training.data) or "not declared",
+        "Trained on": "; ".join(dict.fromkeys(trained)) or "not declared",
         "Hardware": training.hardware,
         "Paper": card.paper,
         "sha256 of the weights": card.sha256,
     }
     lines = "\n".join(f"- **{name}**: {value}" for name, value in facts.items() if value)
-    use = f"trm-harness zoo pull OWNER/REPOSITORY\ntrm-harness eval --task {card.task} --model {card.name}"
+    use = "".join(f"{line}\n" for line in _needed(card))
+    use += f"trm-harness zoo pull OWNER/REPOSITORY\ntrm-harness eval --task {card.task} --model {card.name}"
     return f"# {card.name}\n\n{card.description}\n\n{lines}\n\n```sh\n{use}\n```\n"
+
+
+def held_folder(repo_id: str, revision: str, folder: Path) -> Card:
+    """The card of hub repository ``repo_id`` in ``folder``: the one that lies there, else as :func:`pull_folder`.
+
+    What lies there counts only if it is the same card as the repository's, weights included.
+    """
+    brought = HubFile(repo_id, CARD_FILE, revision, "model").download()
+    held = folder / _name_in(brought) / CARD_FILE
+    if held.is_file() and (card := read_card(held)).sha256 == read_toml(brought, "the card").get("sha256"):
+        return card
+    return pull_folder(repo_id, revision, folder)
 
 
 def pull_folder(repo_id: str, revision: str, folder: Path) -> Card:
@@ -120,7 +138,7 @@ def pull_folder(repo_id: str, revision: str, folder: Path) -> Card:
     if (folder / name).exists():
         raise BadInput(f"{folder / name} is there already: remove it, or rename it and its card, to pull it anew")
     refuse_taken(name, folder)
-    with staged(folder, name) as stage:
+    with write.folder(folder / name) as stage:
         shutil.copyfile(brought, stage / CARD_FILE)
         card = read_card(stage / CARD_FILE)
         if not card.source.file:
@@ -137,6 +155,25 @@ def pull_folder(repo_id: str, revision: str, folder: Path) -> Card:
     return dataclasses.replace(card, folder=folder / name)
 
 
+def _needed(card: Card) -> list[str]:
+    """How to get what model and task come from, besides the harness: packages by name, single files in words."""
+    registry = default()
+    owners = [
+        catalog.owner(name)
+        for catalog, name in ((registry.models, card.architecture), (registry.tasks, card.task))
+        if name in catalog
+    ]
+    # The path of a file is its author's own business.
+    lines = (
+        f"# with the plugin {Path(owner.distribution).name}: add --plugin FILE to each command"
+        if owner.version == LOOSE
+        else f"pip install {owner.distribution}"
+        for owner in owners
+        if not owner.in_tree and owner.module
+    )
+    return list(dict.fromkeys(lines))
+
+
 def _name_in(file: Path) -> str:
     """The name a card gives itself, before the card is trusted with anything: it becomes the folder's."""
     name = read_toml(file, "the card").get("name", "")
@@ -148,7 +185,7 @@ def _name_in(file: Path) -> str:
 def _extras(card: Card) -> list[str]:
     place = card.expected.record if card.expected else ""
     safe = place.startswith("record/") and ".." not in Path(place).parts
-    return _beside(card) + ([f"{place}/{name}" for name in RECORD_FILES] if safe else [])
+    return _beside(card) + ([f"{place}/{name}" for name in RUN_FILES] if safe else [])
 
 
 def _beside(card: Card) -> list[str]:

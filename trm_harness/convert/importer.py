@@ -15,25 +15,27 @@ from trm_harness.contracts import ModelRequest, NamesRows, Task
 from trm_harness.convert.infer import Setting, from_file, from_shapes, settle
 from trm_harness.convert.unpickle import read_checkpoint
 from trm_harness.errors import BadInput
+from trm_harness.files import write
+from trm_harness.files.names import WEIGHTS_FILE
+from trm_harness.files.read import TABLE_LIMIT, is_safetensors, parse_json, read_text
 from trm_harness.fingerprint import file_sha256
-from trm_harness.nn.checkpoint import load_state, save_weights
+from trm_harness.nn.checkpoint import FORMAT, load_state, save_weights
 from trm_harness.nn.identities import SEPARATOR
-from trm_harness.nn.model import DTYPES
+from trm_harness.nn.model import DTYPES, TorchModel
 from trm_harness.nn.network import Architecture, Network
 from trm_harness.nn.reference import ARCHITECTURES, from_reference
-from trm_harness.registry import default, import_target
+from trm_harness.registry import default
 from trm_harness.specs import ModelSpec
-from trm_harness.untrusted import TABLE_LIMIT, parse_json, read_text
-from trm_harness.zoo import Card, Size, Source, Training, refuse_taken
-from trm_harness.zoo.stage import staged
+from trm_harness.types import BLANK_NAME
+from trm_harness.zoo import Card, Size, Source, Training, refuse_taken, safetensors_metadata
 from trm_harness.zoo.write import write_card
 
-BLANK = "<blank>"
 LARGE = 10_000
 """Table rows above which only those of the evaluated split are kept, unless all are asked for."""
 
-ROWS = ("auto", "all", "evaluation", "blank")
-WEIGHTS = "weights.safetensors"
+EMBEDDING = "frame.token_embedding.weight"
+"""A tensor that every network has under this name of ours."""
+
 PUBLISHED = {
     "trm": "https://arxiv.org/abs/2510.04871",
     "hrm": "https://arxiv.org/abs/2506.21734",
@@ -49,6 +51,8 @@ class Import:
     are ours by name and go before it. ``rows`` of the puzzle table: ``all``, those of the ``evaluation`` split, the
     ``blank`` one, or ``auto``; ``views`` bounds how many augmentations of each task. ``identifiers`` is the reference's
     ``identifiers.json``, for a table that no task knows. ``which`` is ``ema`` or ``raw`` for a file with both.
+    ``format`` says whose names the tensors have, the ``reference``'s or ``trm-harness``' (``auto``: as they look).
+    ``trained_on`` names data in words, where there is no ``training``.
     """
 
     file: Path
@@ -65,6 +69,8 @@ class Import:
     license: str = "unknown"
     authors: tuple[str, ...] = ("unknown",)
     training: Training | None = None
+    format: str = "auto"
+    trained_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +88,14 @@ def import_checkpoint(wanted: Import, folder: Path) -> Imported:
     ``BadInput`` for a file that is no checkpoint of the architecture, for a configuration that contradicts it, and for
     table rows that nobody can name.
     """
-    task = default().tasks.resolve(wanted.task)(default().tasks.spec(wanted.task), None)
+    task = default().task(wanted.task)
     raw, where = read_checkpoint(wanted.file, wanted.which)
+    ask_whose(wanted)
     # A card is called by its model, so that a given name decides for one.
     told = wanted.name.rpartition(".")[0]
     arch = told if told in default().models.names() and family_of(told) == family_of(wanted.arch) else wanted.arch
     spec, architecture = architecture_named(arch)
-    state = from_reference(architecture, raw)
+    state = _our_names(architecture, raw, wanted)
     shapes = from_shapes(architecture, state, task.spec.seq_len)
     if shapes["vocab_size"] != task.spec.vocab_size:
         own = f"the checkpoint has {shapes['vocab_size']} symbols, task {task.spec.id} {task.spec.vocab_size}"
@@ -109,6 +116,41 @@ def import_checkpoint(wanted: Import, folder: Path) -> Imported:
     encoding = {"views": "reference"} if len(names) > 1 and isinstance(task, NamesRows) else {}
     notes = [f"weights: {where}", *told]
     return Imported(_written(wanted, folder, spec, architecture, network, names, encoding, notes), settings, notes)
+
+
+def ask_whose(wanted: Import) -> None:
+    """``BadInput`` unless authors and licence of foreign safetensors are told: nobody else will ask for them."""
+    if not is_safetensors(wanted.file):
+        return
+    if safetensors_metadata(wanted.file).get("format") == FORMAT:
+        raise BadInput(f"{wanted.file}: holds weights of this harness already: `trm-harness zoo add` makes a card")
+    if wanted.license == "unknown" or wanted.authors == ("unknown",):
+        raise BadInput(
+            f"{wanted.file}: whose weights are these? give --author NAME (once for each) and --license ID, as their "
+            "publishers state them"
+        )
+
+
+def not_said(card: Card) -> list[str]:
+    """The options of what an imported card does not tell: whose the weights are and what they were trained on."""
+    training = card.training
+    told = {
+        "--author NAME": card.authors != ("unknown",),
+        "--license ID": card.license != "unknown",
+        "--trained-on TEXT": bool(training.data or training.extra_data),
+    }
+    return [option for option, known in told.items() if not known]
+
+
+def _our_names(architecture: Architecture, raw: Mapping[str, Tensor], wanted: Import) -> dict[str, Tensor]:
+    """The state under our names. ``BadInput`` if the names are of no form that is known, or not of the one given."""
+    ours = EMBEDDING in raw
+    if wanted.format == "auto":
+        return dict(raw) if ours else from_reference(architecture, raw)
+    if ours != (wanted.format == FORMAT):
+        found = FORMAT if ours else "reference"
+        raise BadInput(f"{wanted.file.name}: its tensors are not named in format {wanted.format}: try --format {found}")
+    return dict(raw) if ours else from_reference(architecture, raw)
 
 
 def family_of(arch: str) -> str:
@@ -133,6 +175,8 @@ def nearest(architecture: Architecture, known: Mapping[str, Any]) -> ModelSpec:
 
     variant = architecture.config.variant
     of_family = [s for s in default().models if s.trainable and s.id.startswith(f"{architecture.name}-")]
+    # One family's name may begin another's: trm and trm-conv.
+    of_family = [s for s in of_family if s.trainable == of_family[0].trainable]
     fitting = [spec for spec in of_family if promised(spec)]
     if not fitting:
         told = ", ".join(f"{key} {known[key]!r}" for key in variant if key in known)
@@ -148,8 +192,8 @@ def architecture_of(spec: ModelSpec) -> Architecture:
     small = {"hidden_size": 2 * spec.config.get("heads", 1), "puzzle_dim": 0}
     task = next(iter(default().tasks))
     request = ModelRequest(dataclasses.replace(spec, config={**spec.config, **small}), task)
-    model = import_target(spec.trainable)(request) if spec.trainable else None
-    if not hasattr(model, "architecture"):
+    model = default().models.resolve(spec.id, "trainable")(request) if spec.trainable else None
+    if not isinstance(model, TorchModel):
         raise BadInput(f"model {spec.id} is no torch network of this harness: there is nothing to convert")
     return model.architecture
 
@@ -175,7 +219,7 @@ def _rows(wanted: Import, task: Task, table: Tensor | None) -> tuple[tuple[str, 
     count = 0 if table is None else table.shape[0]
     if count <= 1 or wanted.rows == "blank":
         note = ["puzzle table: the blank row only, every puzzle reads it"] if count > 1 else []
-        return (BLANK,) if count else (), [0] if count > 1 else None, note
+        return (BLANK_NAME,) if count else (), [0] if count > 1 else None, note
     names = _names(wanted, task, count)
     rows = wanted.rows if wanted.rows != "auto" else ("evaluation" if count > LARGE else "all")
     if rows == "all" and len(names) == count and wanted.views is None:
@@ -235,10 +279,11 @@ def _written(
     if (folder / name).exists():
         raise BadInput(f"{folder / name} is there already: choose another --name")
     refuse_taken(name, folder)
-    training = wanted.training or Training("unknown", "unknown", ())
+    named = tuple(name for name in wanted.trained_on if name != "unknown")
+    training = wanted.training or Training("unknown", "unknown", (), extra_data=named)
     training = dataclasses.replace(training, notes="; ".join(filter(None, [training.notes, *notes])))
-    with staged(folder, name) as stage:
-        path = stage / WEIGHTS
+    with write.folder(folder / name) as stage:
+        path = stage / WEIGHTS_FILE
         declared = {key: value for key, value in dataclasses.asdict(training).items() if value not in (None, "", ())}
         save_weights(path, architecture, network, names, name, DTYPES[wanted.dtype], encoding, declared)
         config = network.config
@@ -258,7 +303,7 @@ def _written(
             parameters=Size(network.network_parameters(), table, config.rows_per_puzzle * config.puzzle_dim),
             config=dict(sorted(config.as_dict().items())),
             training=training,
-            source=Source(file=WEIGHTS),
+            source=Source(file=WEIGHTS_FILE),
             encoding=encoding,
             folder=stage,
         )

@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from trm_harness.errors import BadInput
+from trm_harness.files.read import TOML_LIMIT, read_text
 from trm_harness.nn.layers import swiglu_width
 from trm_harness.nn.network import Architecture
 from trm_harness.nn.reference import layer_settings, settings_from_reference
-from trm_harness.untrusted import TOML_LIMIT, read_text
 
 _BLOCK = re.compile(r"^(\w+)\.blocks\.(\d+)\.")
 _EXPANSIONS = (4.0, 2.0, 3.0, 1.0, 6.0, 8.0, 8 / 3)

@@ -1,8 +1,7 @@
 """The evaluator: task and model in, journal and record out. One loop for every task and every model."""
 
-from trm_harness.callable import callable_package
-from trm_harness.evaluate.plan import InferencePlan, select
-from trm_harness.evaluate.run import Setting, Watchers, check_folder, evaluate, rescore, resume, verdicts
+from trm_harness.evaluate.run import Setting, Watchers, check_folder, evaluate, reread, rescore, resume, verdicts
+from trm_harness.inference.plan import InferencePlan, select
 
 __all__ = [
     "InferencePlan",
@@ -10,10 +9,9 @@ __all__ = [
     "Watchers",
     "check_folder",
     "evaluate",
+    "reread",
     "rescore",
     "resume",
     "select",
     "verdicts",
 ]
-
-callable_package(__name__, "trm_harness.api:evaluate")

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trm_harness import environment
-from trm_harness.contracts import Metered, Model, Task
+from pydantic import BaseModel
+
+from trm_harness import machine
+from trm_harness.contracts import Metered, Model, Task, Transcribes
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.columns import assess_journal
-from trm_harness.evaluate.interrupt import Interrupt
 from trm_harness.evaluate.observe import Observers
-from trm_harness.evaluate.plan import SELECTS, InferencePlan, Selection, Work, select
-from trm_harness.evaluate.results import Assessment, Verdict, by_puzzle, choosing, headline, judge
-from trm_harness.evaluate.stored import StoredPlan
-from trm_harness.evaluate.workers import Answered, Batches, Tick, Workers, one_by_one
-from trm_harness.journal import Journal, recover, scan
-from trm_harness.lock import alone
+from trm_harness.files.lock import alone
+from trm_harness.inference.interrupt import Interrupt
+from trm_harness.inference.plan import SELECTS, Asked, InferencePlan, Selection, Work, select
+from trm_harness.inference.plan_file import StoredPlan
+from trm_harness.inference.steps import answered, as_they_come
+from trm_harness.inference.workers import Answered, Batches, Tick, Workers, one_by_one
 from trm_harness.record import (
     JOURNAL_FILE,
+    REPLIES_FILE,
     ContaminationEntry,
     CostEntry,
     ModelEntry,
@@ -36,16 +38,26 @@ from trm_harness.record import (
     SelectionEntry,
     SessionEntry,
     TaskEntry,
+    environment,
     read,
     training_of,
     write,
 )
+from trm_harness.record.journal import Entry, Journal, Row, grid_text, put_in_order, recover, scan
+from trm_harness.record.transcripts import Key, Transcripts, are_kept, key_of, mend, read_transcripts
+from trm_harness.scoring.assess import Assessment, Verdict, assess, by_puzzle, choosing, headline, judge
+from trm_harness.scoring.columns import assess_journal
+from trm_harness.scoring.rules import check_rules
+from trm_harness.types import Grid, plain
 
 VOTES = {
     "mode": "votes, then mean sigmoid of the halting logit; ties keep the order of views",
     "halt": "highest halting logit of any one view and trajectory; ties keep the order of views",
 }
 """How candidates are ranked, in the record's words."""
+
+Reader = Callable[[Mapping[str, Any]], Grid | None]
+"""A transcript to the answer in it."""
 
 Progress = Callable[[float, int], None]
 """Told ``(answers done, answers in all)``; a batch under way counts by its steps."""
@@ -59,7 +71,7 @@ class Setting:
     the puzzles are not the task's published ones, ``command`` is the exact command, ``launch`` what the caller needs
     to make task and model again, ``distributions`` the plugins' packages, ``contamination`` what a check of the
     declaration against the evaluated puzzles found (``None``: nobody checked), ``notes`` what a reader of the score
-    should know. ``adapt`` and ``adapt_steps`` say how the model learns each task before it answers it.
+    should know. ``adapt``, ``adapt_steps`` and ``adapt_lr`` say how the model learns each task before it answers it.
     """
 
     device: str = "cpu"
@@ -76,15 +88,20 @@ class Setting:
     notes: tuple[str, ...] = ()
     adapt: str = ""
     adapt_steps: int = 0
+    adapt_lr: float | None = None
 
 
 @dataclass(frozen=True)
 class Watchers:
-    """Who is told of a run: plugins' hooks (a pluggy relay), a progress display, and a place for messages."""
+    """Who is told of a run: plugins' hooks (a pluggy relay), a progress display, and a place for messages.
+
+    ``batch`` gets the rows of every batch, once they are in the journal. Unlike a plugin's, its errors end the run.
+    """
 
     hooks: Any = None
     progress: Progress = lambda done, total: None
     say: Callable[[str], None] = lambda message: None
+    batch: Callable[[tuple[Row, ...]], None] = lambda rows: None
 
 
 def evaluate(
@@ -95,21 +112,23 @@ def evaluate(
     setting: Setting | None = None,
     watchers: Watchers | None = None,
     workers: Workers | None = None,
+    selection: Selection | None = None,
 ) -> RunRecord:
     """Answer, journal, vote and score; the record and its files lie in the new folder ``out``.
 
-    With ``workers`` several processes answer, to the same journal.
+    With ``workers`` several processes answer, to the same journal. ``selection`` is what ``select(task, plan)`` gave,
+    where the caller has it.
 
     The record's status is ``success``, or ``cancelled`` after Ctrl-C. ``BadInput`` before anything is written if the
     plan cannot be met or ``out`` is not a new, writable folder; any other exception is recorded and raised again.
     """
     setting, watchers = setting or Setting(), watchers or Watchers()
-    plan.check(task)
+    selection = select(task, plan) if selection is None else selection
+    check_rules(task.spec.id, task.spec.rules)
     plan.check_model(model)
     if workers:
         workers.check(model)
-    selection = select(task, plan)
-    memory = environment.free_memory(setting.device)
+    memory = machine.free_memory(setting.device)
     stored = StoredPlan.make(task, model, plan, selection, memory, setting.device, setting.launch)
     record = _first_record(out.name, task, model, selection, stored, setting)
     _make_folder(out)
@@ -149,13 +168,19 @@ def resume(
 
 
 def rescore(
-    folder: Path, task: Task, attempts: int | None = None, views: int | None = None, choose: str | None = None
+    folder: Path,
+    task: Task,
+    attempts: int | None = None,
+    views: int | None = None,
+    choose: str | None = None,
+    reader: Reader | None = None,
 ) -> RunRecord:
     """The record with everything right of the journal computed anew, without the model; nothing is written.
 
     ``attempts`` counts another number of answers, ``views`` lets only the first so many views vote, ``choose`` makes
-    one answer of all by ``mode``, ``halt`` or ``oracle``. ``BadInput`` for an unfinished, torn or damaged journal, and
-    if the task or its data changed.
+    one answer of all by ``mode``, ``halt`` or ``oracle``. With ``reader`` answers come from the run's transcripts,
+    where it has some, instead of from the journal. ``BadInput`` for an unfinished, torn or damaged journal, and if the
+    task or its data changed.
     """
     if choose is not None and choose not in SELECTS:
         raise BadInput(f"select '{choose}' does not exist: use {' or '.join(SELECTS)}")
@@ -173,16 +198,33 @@ def rescore(
         "vote": VOTES[choosing(chosen)],
     }
     record = record.model_copy(update={"protocol": record.protocol.model_copy(update=update)})
-    found = assess_journal(work, folder / JOURNAL_FILE, voting, select=chosen)
+    if reader is not None and are_kept(folder):
+        found = assess(work, reread(folder, task, reader), voting, select=chosen)
+    else:
+        found = assess_journal(work, folder / JOURNAL_FILE, voting, select=chosen)
     return record.model_copy(update=_findings(task, found, record))
 
 
-def verdicts(folder: Path, task: Task) -> Iterator[Verdict]:
-    """Every puzzle of a finished run, judged from its journal. ``BadInput`` as for :func:`rescore`."""
+def reread(folder: Path, task: Task, reader: Reader) -> Iterator[Entry]:
+    """The rows of a run's journal, each with the answer that ``reader`` finds in its transcript where there is one."""
+    kept = read_transcripts(folder)
+    for entry in scan(folder / JOURNAL_FILE):
+        if key_of(entry) in kept:
+            grid = reader(kept[key_of(entry)])
+            grid = task.invert(grid, entry.transform) if grid is not None and entry.transform else grid
+            entry = entry._replace(answers=(None if grid is None else grid_text(grid),))
+        yield entry
+
+
+def verdicts(folder: Path, task: Task, only: Collection[str] | None = None) -> Iterator[Verdict]:
+    """Every puzzle of a finished run, or those whose ids are in ``only``, judged from its journal.
+
+    ``BadInput`` as for :func:`rescore`.
+    """
     stored = StoredPlan.load(folder)
     work = stored.work(task, stored.check_task(task))
-    for place, rows in by_puzzle(work, scan(folder / JOURNAL_FILE)):
-        yield judge(task, work.selection[place], rows, stored.plan.select)
+    for index, rows in by_puzzle(work, scan(folder / JOURNAL_FILE, only), only):
+        yield judge(task, work.selection[index], rows, stored.plan.select)
 
 
 def check_folder(out: Path) -> None:
@@ -207,14 +249,14 @@ class _Run:
 
     def go(self, record: RunRecord, done: int) -> RunRecord:
         """Predict what is missing after the first ``done`` rows, score, and close the record."""
-        sitting = SessionEntry(started=_now())
+        session = SessionEntry(started=_now())
         record = self._write(
             record.model_copy(
                 update={
                     "status": "started",
                     "message": "",
                     "finished": None,
-                    "sessions": (*record.sessions, sitting),
+                    "sessions": (*record.sessions, session),
                     "progress": ProgressEntry(rows=done, total=self.work.total),
                 }
             )
@@ -238,26 +280,67 @@ class _Run:
 
     def _predict(self, clock: _Meter, tell: Callable[[Any], None]) -> None:
         """Answer batch after batch; a row is in the journal before the next batch begins."""
+        if isinstance(self.model, Transcribes) and self.stored.steps == 1 and not self.workers:
+            self._listen(self.model, clock, tell)
+            return
         batches = self.work.batches(self.model, self.stored.steps, clock.rows)
         self.watchers.progress(clock.rows, self.work.total)
         with Journal(self.folder / JOURNAL_FILE) as journal, Interrupt(self.watchers.say) as interrupt:
-            for before, _, answered in self._answers(batches):
+            for before, _, found in self._answers(batches):
                 # A batch that was cut short is answered again whole, so that its numbers are the same.
-                rows = answered[max(0, clock.rows - before) :]
+                rows = found[max(0, clock.rows - before) :]
                 journal.append(rows)
                 clock.rows += len(rows)
                 self.watchers.progress(clock.rows, self.work.total)
                 tell(tuple(rows))
+                self.watchers.batch(tuple(rows))
                 if interrupt.asked:
                     return
 
+    def _listen(self, model: Transcribes, clock: _Meter, tell: Callable[[Any], None]) -> None:
+        """Ask for what the journal lacks; an answer is in it as it comes, with its transcript beside it.
+
+        The journal is brought into the plan's order once it is whole. A transcript whose row a crash lost is read.
+        """
+        path, task = self.folder / JOURNAL_FILE, self.work.task
+        held = {key_of(entry) for entry in scan(path)}
+        mend(self.folder)
+        kept = read_transcripts(self.folder)
+        self.watchers.progress(clock.rows, self.work.total)
+        with (
+            Journal(path) as journal,
+            Transcripts(self.folder / REPLIES_FILE) as transcripts,
+            Interrupt(self.watchers.say) as interrupt,
+        ):
+
+            def keep(row: Row) -> None:
+                journal.append([row])
+                clock.rows += 1
+                self.watchers.progress(clock.rows, self.work.total)
+                tell((row,))
+                self.watchers.batch((row,))
+
+            for _, batch in self.work.batches(self.model, 1):
+                left = [one for one in batch if _key(one) not in held]
+                for one in [one for one in left if _key(one) in kept]:
+                    said = kept[_key(one)]
+                    keep(answered(task, one, model.reread(said), float(said.get("halt", 0.0))))
+                    left.remove(one)
+                for row, told in as_they_come(task, model, left) if left else ():
+                    transcripts.append(row, {**told, "halt": row.halts[-1]})
+                    keep(row)
+                if interrupt.asked:
+                    break
+        if clock.rows == self.work.total:
+            selection = self.work.selection
+            put_in_order(path, ((selection[item.place].id, item.view, item.restart) for item in self.work.items()))
+
     def _answers(self, batches: Batches) -> Answered:
         """Batches with their rows, in order, with progress step by step."""
-        plan = self.stored.plan
-        ask = (self.stored.steps, plan.halt, plan.noise, plan.halt_above)
+        options = self.stored.plan.options(self.stored.steps)
         if self.workers:
-            return self.workers.answers(batches, ask, self._ticks)
-        return one_by_one(self.work.task, self.model, batches, ask, self._ticks)
+            return self.workers.answers(batches, options, self._ticks)
+        return one_by_one(self.work.task, self.model, batches, options, self._ticks)
 
     def _ticks(self, before: int, size: int) -> Tick:
         """Progress inside a batch of ``size`` items that has ``before`` items before it."""
@@ -297,7 +380,7 @@ class _Run:
             usage.update(session.usage)
         # A price that leaves a sitting out would be wrong, not low.
         priced = all("dollars" in session.usage for session in sessions)
-        memory = environment.peak_memory(record.protocol.device)
+        memory = machine.peak_memory(record.protocol.device)
         cost = {
             "seconds": seconds,
             "answers_per_second": rate,
@@ -320,6 +403,11 @@ class _Run:
         return record
 
 
+def _key(asked: Asked) -> Key:
+    """The item as the journal names it."""
+    return asked.puzzle.id, asked.item.view, asked.item.restart
+
+
 class _Meter:
     """Seconds, rows and the model's own counts of a sitting; ``rows`` are those in the journal."""
 
@@ -334,7 +422,7 @@ class _Meter:
         return SessionEntry(started=started, seconds=seconds, rows=rows, usage=usage)
 
     def _counts(self) -> dict[str, float]:
-        return dict(self._model.usage()) if isinstance(self._model, Metered) else {}
+        return plain(self._model.usage()) if isinstance(self._model, Metered) else {}
 
 
 def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any]:
@@ -359,26 +447,19 @@ def _first_record(
     """The record of a run that has not answered anything yet."""
     now = _now()
     return RunRecord(
-        id=name,
+        id=environment.legible(name),
         status="started",
         started=now,
         task=_task_entry(task, stored.plan.split, setting.own_data),
-        selection=SelectionEntry(
-            groups=selection.groups,
-            puzzles=len(selection),
-            hidden=selection.hidden,
-            limit=stored.plan.limit,
-            ids=stored.plan.puzzles,
-            sha256=stored.selection_sha256,
-        ),
+        selection=_selection_entry(selection, stored),
         model=_model_entry(model, setting),
         protocol=_protocol_entry(task, stored, setting),
         training=training_of(setting.card),
         contamination=setting.contamination,
-        cost=CostEntry(device_name=environment.device_name(setting.device)),
+        cost=CostEntry(device_name=machine.device_name(setting.device)),
         environment=environment.snapshot(setting.distributions),
         command=setting.command,
-        notes=setting.notes,
+        notes=(*setting.notes, *task.source(stored.plan.split).remarks),
     )
 
 
@@ -401,6 +482,13 @@ def _task_entry(task: Task, split: str, own_data: bool) -> TaskEntry:
     )
 
 
+def _selection_entry(selection: Selection, stored: StoredPlan) -> SelectionEntry:
+    """The part of the split that takes part, and how the plan chose it."""
+    counts = {"groups": selection.groups, "puzzles": len(selection), "hidden": selection.hidden}
+    chosen = {"ids": stored.plan.puzzles, "sha256": stored.selection_sha256}
+    return SelectionEntry(**_same_names(SelectionEntry, stored.plan) | counts | chosen)
+
+
 def _model_entry(model: Model, setting: Setting) -> ModelEntry:
     """The model, its size and its weights."""
     spec, facts = model.spec, model.facts()
@@ -416,40 +504,34 @@ def _model_entry(model: Model, setting: Setting) -> ModelEntry:
         touched_per_puzzle=facts.parameters.touched_per_puzzle,
         effective_depth=facts.effective_depth,
         weights_sha256=facts.weights_sha256,
-        weights_source=facts.weights_source,
+        weights_source=environment.legible(facts.weights_source),
         paper=spec.paper,
         # Through JSON, so that a tuple in a config is the same before and after a reading.
-        config=json.loads(json.dumps(dict(facts.config), default=str)),
+        config=json.loads(json.dumps(plain(facts.config), default=str)),
     )
 
 
 def _protocol_entry(task: Task, stored: StoredPlan, setting: Setting) -> ProtocolEntry:
-    """How this run answers and counts."""
-    plan = stored.plan
-    return ProtocolEntry(
-        attempts=stored.attempts,
-        augment=plan.augment,
-        views=stored.views if isinstance(stored.views, int) else max(stored.views),
-        steps=stored.steps,
-        halt=plan.halt,
-        halt_above=plan.halt_above,
-        restarts=plan.restarts,
-        noise=plan.noise,
-        select=plan.select,
-        vote=VOTES[choosing(plan.select)],
-        device=setting.device,
-        dtype=setting.dtype,
-        compiled=setting.compiled,
-        seed=plan.seed,
-        batch_size=plan.batch_size,
-        rules=task.spec.rules,
-        adapt=setting.adapt,
-        adapt_steps=setting.adapt_steps,
-    )
+    """How this run answers and counts: the plan's and the setting's own words, and what was fixed at the start."""
+    fixed = {
+        "attempts": stored.attempts,
+        "steps": stored.steps,
+        "views": stored.views if isinstance(stored.views, int) else max(stored.views),
+        "vote": VOTES[choosing(stored.plan.select)],
+        "rules": task.spec.rules,
+    }
+    return ProtocolEntry(**_same_names(ProtocolEntry, stored.plan, setting) | fixed)
+
+
+def _same_names(entry: type[BaseModel], *sources: Any) -> dict[str, Any]:
+    """The fields of the dataclasses ``sources`` that ``entry`` has under the same name."""
+    found = ((item.name, source) for source in sources for item in dataclasses.fields(source))
+    return {name: getattr(source, name) for name, source in found if name in entry.model_fields}
 
 
 def _make_folder(out: Path) -> None:
     """Make the run's folder, and make sure that it can be written to."""
+    # Callers have looked already, before a model was loaded; this is the look that keeps a run of meanwhile safe.
     check_folder(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,6 @@ from trm_harness.fingerprint import file_sha256
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _CACHE_ONLY: ContextVar[bool] = ContextVar("cache only", default=False)
-BY_HAND = "or get the file by hand and give its folder with --data"
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,16 @@ class HubFile:
 
     def __str__(self) -> str:
         return f"{self.filename} of {self.repo_id} ({self.repo_type}, revision {self.revision})"
+
+    @property
+    def by_hand(self) -> str:
+        """How to do without the hub, in words: what takes a file of this kind from a folder."""
+        if self.repo_type == "dataset":
+            return "or get the file by hand and give its folder with --data"
+        if self.filename.endswith((".toml", ".json")):
+            return "or bring the repository's files here by hand"
+        takes = "`trm-harness eval --weights FILE` takes it, `trm-harness zoo import FILE` one of the reference"
+        return f"or get the file by hand: {takes}"
 
     def cached(self) -> Path | None:
         """Where the client's cache has it, without asking the network."""
@@ -135,13 +144,13 @@ def fetch_stated(repo_id: str, filename: str, revision: str, repo_type: str = "d
             path = wanted.cached() or wanted.download()
     stated = path.resolve().name
     if not _SHA256.fullmatch(stated):
-        raise BadInput(f"{wanted}: {endpoint()} states no sha256 to check it by: {BY_HAND.removeprefix('or ')}")
+        raise BadInput(f"{wanted}: {endpoint()} states no sha256 to check it by: {wanted.by_hand.removeprefix('or ')}")
     content = file_sha256(path)
     if content != stated:
         _drop(path)
         raise BadInput(
             f"{wanted} has sha256 {content[:12]}..., but {stated[:12]}... is stated: nothing of it was kept; "
-            f"try again, {BY_HAND}"
+            f"try again, {wanted.by_hand}"
         )
     commit = path.parents[filename.count("/")].name
     return Stated(path, commit, content)
@@ -231,7 +240,7 @@ def _fetched(wanted: HubFile, *sha256: str) -> Path:
     _drop(path)
     raise BadInput(
         f"{wanted} from {endpoint()} has sha256 {content[:12]}..., expected {sha256[0][:12]}...: nothing of it was "
-        f"kept; try again, {BY_HAND}"
+        f"kept; try again, {wanted.by_hand}"
     )
 
 
@@ -265,14 +274,16 @@ def _excuse(wanted: HubFile, error: Exception) -> str:
     from huggingface_hub import errors
 
     if offline():
-        return f"{wanted} is not in {cache_folder()} and HF_HUB_OFFLINE is set: fetch it once without, {BY_HAND}"
+        return f"{wanted} is not in {cache_folder()} and HF_HUB_OFFLINE is set: fetch it once without, {wanted.by_hand}"
     if isinstance(error, errors.RepositoryNotFoundError):
         return f"{endpoint()} has no {wanted.repo_type} {wanted.repo_id} that you may read: log in if it is private"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{endpoint()}: {wanted.repo_id} has no revision {wanted.revision!r}: check the name"
     if isinstance(error, errors.LocalEntryNotFoundError):
-        return f"{endpoint()} is out of reach or order for {wanted}: check the network and HF_ENDPOINT, {BY_HAND}"
+        return (
+            f"{endpoint()} is out of reach or order for {wanted}: check the network and HF_ENDPOINT, {wanted.by_hand}"
+        )
     if isinstance(error, errors.EntryNotFoundError):
         return f"{endpoint()}: {wanted.repo_id} has no file {wanted.filename!r} at revision {wanted.revision!r}"
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"cannot download {wanted} from {endpoint()}: {reason}; try again, {BY_HAND}"
+    return f"cannot download {wanted} from {endpoint()}: {reason}; try again, {wanted.by_hand}"

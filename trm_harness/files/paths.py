@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trm_harness.errors import BadInput
 
-PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parents[1]
 """Folder of the ``trm_harness`` package."""
 
 
@@ -38,15 +38,60 @@ def reported() -> Path:
     return leaderboards() / "reported"
 
 
-def records() -> Path:
-    """Folder of the records that this project publishes."""
-    return leaderboards() / "records"
-
-
 def checkout() -> Path | None:
     """Root of the source tree this package runs from, or ``None`` when it was installed from a wheel."""
     root = PACKAGE.parent
-    return root if (root / "pyproject.toml").is_file() and (root / "plugins").is_dir() else None
+    return root if _is_checkout(root) else None
+
+
+def _is_checkout(root: Path) -> bool:
+    try:
+        return (root / "pyproject.toml").is_file() and all(
+            (root / name).is_dir() for name in ("trm_harness", "plugins", "zoo", "leaderboards")
+        )
+    except OSError:
+        return False
+
+
+def here() -> Path | None:
+    """Root of the checkout of this project that the working folder lies in, whichever one runs; ``None`` outside."""
+    try:
+        above = Path.cwd()
+    except OSError:
+        return None
+    return next((root for root in (above, *above.parents) if _is_checkout(root)), None)
+
+
+def board_here() -> Path:
+    """Leaderboards folder that the working folder belongs to: of its checkout, else the user's own.
+
+    The user's own, :func:`own_leaderboards`, need not exist.
+    """
+    root = here()
+    return root / "leaderboards" if root else own_leaderboards()
+
+
+def board_to_read() -> Path:
+    """:func:`board_here` if it is there, else the shipped leaderboards."""
+    root = board_here()
+    return root if root.is_dir() else leaderboards()
+
+
+def zoo_here() -> Path:
+    """Folder for new cards: ``$TRM_HARNESS_ZOO``, else that of the checkout one stands in, else the user's own."""
+    root = here()
+    return own_zoo() if root is None or os.environ.get("TRM_HARNESS_ZOO") else root / "zoo"
+
+
+def board_beside(folder: Path) -> Path | None:
+    """Leaderboards of the checkout whose ``zoo`` is ``folder``; ``None`` for any other folder of cards."""
+    root = folder.resolve().parent
+    return root / "leaderboards" if folder.resolve() == root / "zoo" and _is_checkout(root) else None
+
+
+def own_leaderboards() -> Path:
+    """Folder of the user's own filed runs, among the user's data. It need not exist."""
+    return _user_folder("XDG_DATA_HOME", ".local/share") / "leaderboards"
 
 
 def shipped(name: str) -> Path:
@@ -58,6 +103,15 @@ def shipped(name: str) -> Path:
     return folder
 
 
+def absolute(path: Path | str | None) -> str:
+    """``path`` as a run keeps it, good in any working folder; empty for none."""
+    return os.path.abspath(os.path.expanduser(path)) if path else ""
+
+
 def _user_folder(variable: str, usual: str) -> Path:
     """``trm-harness`` in the folder that ``variable`` names, else in ``usual`` under the home folder."""
-    return Path(os.environ.get(variable) or Path.home() / usual) / "trm-harness"
+    try:
+        return Path(os.environ.get(variable) or Path.home() / usual) / "trm-harness"
+    except RuntimeError:
+        # No HOME and no entry for this user: a place that can neither exist nor be made.
+        return Path(os.devnull, "no-home-folder", "trm-harness")

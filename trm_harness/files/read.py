@@ -13,6 +13,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import BadZipFile
@@ -32,30 +33,70 @@ LINE_LIMIT = 16 * MIB
 XZ_MEMORY = 128 * MIB
 """Most bytes of a file, or of one line of a file that is read line by line. Real ones are far smaller."""
 
+_MARK = b"\xef\xbb\xbf"
+"""What editors and spreadsheets of Windows put before UTF-8 text."""
+
+_ZIP = b"PK\x03\x04"
+
+_NO_WEIGHTS = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself: fetch it with `git lfs pull`"),
+    (b"<!doctype", "is a web page, not the file itself: download the file (on a hub its address has /resolve/)"),
+    (b"<html", "is a web page, not the file itself: download the file (on a hub its address has /resolve/)"),
+    (b"<?xml", "is a server's message, not the file itself: download the file again"),
+    (b'{"error', "is a server's message, not the file itself: download the file again"),
+    (b"entry not found", "is a server's message, not the file itself: check the address"),
+    (b"\x1f\x8b", "is packed (gzip): unpack it"),
+    (b"gguf", "is a GGUF file: no model here reads it"),
+)
+"""How files begin that people take for weights, and what they are."""
+
 _BROKEN_ARRAYS = (OSError, EOFError, ValueError, TypeError, LookupError, NotImplementedError, RuntimeError, MemoryError)
 _BROKEN_ARRAYS += (SyntaxError, BadZipFile, zlib.error, struct.error)
 _KEY_PARTS = 100
-_KEY_TOKENS = re.compile(r"[^\s.=,{}\[\]#]+|\.|[=,{}\[\]#\n]")
+_TOML_TOKENS = "|".join(
+    (
+        r'"{3}(?:\\.|[^\\])*?"{3,5}',
+        r"'{3}.*?'{3,5}",
+        r'"(?:\\.|[^"\\\n])*"',
+        r"'[^'\n]*'",
+        r"#[^\n]*",
+        r"""[^\s.=,{}\[\]#"']+""",
+        r"""[.=,{}\[\]"'\n]""",
+    )
+)
+"""Strings, comments, words, and single characters that end a key. A quote by itself opens a string without an end."""
 
 
 def read_text(path: Path, most: int, what: str, encoding: str = "utf-8") -> str:
-    """The text of a file of at most ``most`` bytes; ``BadInput`` says why ``what`` cannot be read."""
+    """The text of a file of at most ``most`` bytes, without a UTF-8 mark; ``BadInput`` says why it cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
         if len(data) > most:
             raise BadInput(f"{path}: is too large for {what}: at most {most // MIB or most} {_unit(most)} are read")
-        return data.decode(encoding)
+        return data.removeprefix(_MARK).decode(encoding)
     except OSError as error:
         raise BadInput(f"{path}: {what} cannot be read ({error.strerror or error}): check the path") from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: {what} cannot be read ({error}): it must be {encoding} text") from None
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
-    """JSON as plain data; ``BadInput`` for anything else, numbers of thousands of digits and endless nesting too."""
+def parse_json(text: str | bytes, where: str, unique: bool = False) -> Any:
+    """JSON as plain data; ``BadInput`` for anything else, numbers of thousands of digits and endless nesting too.
+
+    With ``unique`` an object that has a name twice is refused, instead of losing all but the last.
+    """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise BadInput(f"{where} names {twice[:80]!r} twice: rename or remove one")
+        return found
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=distinct if unique else None)
     except json.JSONDecodeError as error:
         raise BadInput(f"{where} is broken JSON (line {error.lineno}: {error.msg})") from None
     except (ValueError, RecursionError, MemoryError) as error:
@@ -77,8 +118,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     import tomllib
 
     text = read_text(path, TOML_LIMIT, what)
-    # The parser takes time with the square of a dotted key's length.
-    if _longest_key(text) > _KEY_PARTS:
+    # The parser takes time with the square of a dotted key's length. A key ends with its line, few have so many dots.
+    crowded = any(line.count(".") >= _KEY_PARTS for line in text.split("\n"))
+    if crowded and _longest_key(text) > _KEY_PARTS:
         raise BadInput(f"{path}: {what} has a key of more than {_KEY_PARTS} parts: mend it")
     try:
         return tomllib.loads(text)
@@ -86,12 +128,18 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise BadInput(f"{path}: is not TOML ({_short(error)}): mend {what}") from None
 
 
-def csv_rows(text: str, where: str) -> list[list[str]]:
-    """The rows of a CSV text; ``BadInput`` for one that the reader gives up on."""
+def numbered_csv(text: str, where: str) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV text with the lines they end on, without empty lines.
+
+    Cells are apart by commas, or by the semicolons or tabs that spreadsheets write in some countries: whichever the
+    first line has most of. ``BadInput`` for a text that the reader gives up on.
+    """
+    first = text.lstrip().partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:
-        return list(csv.reader(io.StringIO(text)))
+        return [(reader.line_num, row) for row in reader if row and (len(row) > 1 or row[0].strip())]
     except csv.Error as error:
-        raise BadInput(f"{where} cannot be read as CSV ({error}): correct it") from None
+        raise BadInput(f"{where}, line {reader.line_num} cannot be read as CSV ({error}): correct it") from None
 
 
 def lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
@@ -150,6 +198,26 @@ class _Unpacking(io.RawIOBase):
         super().close()
 
 
+@contextmanager
+def open_either(plain: Path, packed: Path) -> Iterator[BinaryIO]:
+    """``plain``, or where only ``packed`` (``.xz``) is there, that, unpacked as it is read.
+
+    ``BadInput`` if neither can be read, and while it is read if the packed file is damaged or cut short.
+    """
+    import lzma
+
+    archived = not plain.exists() and packed.exists()
+    try:
+        file = open_xz(packed) if archived else plain.open("rb", buffering=1 << 20)
+    except OSError as error:
+        raise BadInput(f"{packed if archived else plain} cannot be read: {error.strerror or error}") from None
+    with file:
+        try:
+            yield file
+        except (EOFError, lzma.LZMAError) as error:
+            raise BadInput(f"{packed} is damaged: {error}") from None
+
+
 def open_xz(path: Path) -> BinaryIO:
     """An ``.xz`` file, to be read unpacked in bounded memory. Errors are those of ``lzma``, ``EOFError`` if cut."""
     return io.BufferedReader(_Unpacking(path.open("rb")), 1 << 20)
@@ -198,11 +266,51 @@ def _array(bundle: ZipFile, member: str, dtype: str, dimensions: int) -> NDArray
     return np.frombuffer(data, found, offset=stream.tell()).reshape(shape)
 
 
+def taken_for_weights(path: Path) -> str:
+    """What a file that should hold tensors is instead and what to do, in a few words; empty if it may hold some."""
+    start = _beginning(path)
+    text = start.removeprefix(_MARK).lstrip().lower()
+    for begins, told in _NO_WEIGHTS:
+        if text.startswith(begins):
+            return told
+    return "holds arrays of numpy (.npz): only a model whose spec reads .npz takes it" if _is_npz(start) else ""
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether a file begins as what ``torch.save`` writes: a zip file, or a bare pickle."""
+    start = _beginning(path)
+    return (start[:4] == _ZIP and not _is_npz(start)) or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a file begins as safetensors do: the length of a header, and a header."""
+    start = _beginning(path)
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8
+
+
+def _is_npz(start: bytes) -> bool:
+    """Whether a file begins as what ``numpy.savez`` writes: a zip file whose first member is an array."""
+    name = start[30 : 30 + int.from_bytes(start[26:28], "little")]
+    return start[:4] == _ZIP and name.endswith(b".npy")
+
+
+def _beginning(path: Path) -> bytes:
+    """Up to 512 bytes that tell what a file is; none of one that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(512)
+    except OSError:
+        return b""
+
+
 def _longest_key(text: str) -> int:
-    """Parts of the longest dotted key, roughly and in linear time: prose and numbers may pass for short ones."""
+    """Dots of the longest dotted key, in linear time, as far as a parser comes; a number may pass for a short key."""
     longest = run = 0
     before = ""
-    for token in _KEY_TOKENS.findall(text):
+    for found in re.finditer(_TOML_TOKENS, text, re.DOTALL):
+        token = found[0]
+        if token in ("'", '"'):
+            break
         # Two words without a dot between them end a key, and so does all punctuation.
         run = run + 1 if token == "." else run if before == "." else 0
         longest, before = max(longest, run), token

@@ -12,34 +12,40 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
+import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from trm_harness.contracts import Columnar, Model, Perturbable, Task
-from trm_harness.errors import BadInput, PluginError
-from trm_harness.scoring import RULES
-from trm_harness.types import IDENTITY, Batch, Encoded, Puzzle
+from trm_harness.contracts import Columnar, Model, Perturbable, Selective, Task
+from trm_harness.errors import BadInput, PluginError, check_count
+from trm_harness.record.describe import HALTLESS
+from trm_harness.specs import TaskSpec
+from trm_harness.types import IDENTITY, Batch, Encoded, Puzzle, plain
 
-HALTS = ("full", "adaptive")
-HALTLESS = ("trivial", "llm")
-"""Families of models whose halting score is the same for every answer."""
+HALTS = ("full", "adaptive", "settled")
+BAR = 0.5
+"""Halting score above which training halts: what settled halting asks for where nobody chose better."""
 
 SELECTS = ("mode", "halt", "oracle")
+CACHED = 32
+"""Most puzzles of a batch that is to stay in a processor's cache: more of them gain nothing."""
 _NAMED_AT_ONCE = 4096
+_Name = TypeVar("_Name")
 
 
 @dataclass(frozen=True)
 class InferencePlan:
-    """The user's choices.
+    """The user's choices of how to ask; ``split`` is empty for the task's own.
 
-    ``limit`` counts groups (ARC tasks), ``puzzles`` holds group or puzzle ids, ``augment`` is the number of views per
-    puzzle with the identity among them (1: a single pass). ``attempts`` and ``steps`` default to the task's and the
-    model's own, ``batch_size`` to what memory and cost allow. With ``halt`` adaptive a puzzle stops at the first step
-    whose halting score (sigmoid of the logit) is above ``halt_above``: 0.5 is what training does.
+    ``limit`` counts groups (ARC tasks) from the first on, ``sample`` counts groups that ``seed`` draws; ``puzzles``
+    holds group or puzzle ids. ``augment`` is the number of views per puzzle with the identity among them (1: a single
+    pass). ``attempts`` and ``steps`` default to the task's and the model's own, ``batch_size`` to what memory and cost
+    allow. With ``halt`` adaptive a puzzle stops at the first step whose halting score (sigmoid of the logit) is above
+    ``halt_above``; settled asks besides that its answer be that of the step before. Settled has a default bar.
 
     Every view is answered ``restarts`` times; with ``noise`` above 0 each of these trajectories has its own Gaussian
     noise of that standard deviation added to the latent before every supervision step, the first one too. ``select``
@@ -47,44 +53,62 @@ class InferencePlan:
     ``oracle`` scores as ``mode`` does, with the upper bound beside it.
     """
 
-    split: str
+    split: str = ""
     limit: int | None = None
+    sample: int | None = None
     puzzles: tuple[str, ...] = ()
     seed: int = 0
     augment: int = 1
     attempts: int | None = None
     steps: int | None = None
     halt: str = "full"
-    halt_above: float = 0.5
+    halt_above: float | None = None
     restarts: int = 1
     noise: float = 0.0
     select: str = "mode"
     batch_size: int | None = None
+
+    def of(self, task: TaskSpec) -> InferencePlan:
+        """The plan with the task's own split where it names none."""
+        return self if self.split else replace(self, split=task.default_split)
+
+    def only(self, *, limit: int | None = None, puzzles: tuple[str, ...] = ()) -> InferencePlan:
+        """The plan on these puzzles of its split instead of its own choice of them."""
+        return replace(self, limit=limit, sample=None, puzzles=puzzles)
+
+    def options(self, steps: int) -> StepOptions:
+        """How each batch is answered, in at most ``steps`` steps."""
+        return StepOptions(steps, self.halt, BAR if self.halt_above is None else self.halt_above, self.noise)
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))
 
     def check(self, task: Task) -> None:
         """``BadInput`` for the first choice that cannot be met."""
         spec = task.spec
         if self.split not in spec.splits:
             raise BadInput(f"task {spec.id} has no split '{self.split}': use {' or '.join(spec.splits)}")
-        for name in ("limit", "augment", "attempts", "steps", "restarts", "batch_size"):
+        for name in ("limit", "sample", "augment", "attempts", "steps", "restarts", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadInput(f"{name.replace('_', '-')} must be at least 1, not {value}")
+        if self.sample and (self.limit or self.puzzles):
+            raise BadInput("sample draws the puzzles: leave limit and puzzles out")
         if self.halt not in HALTS:
             raise BadInput(f"halt '{self.halt}' does not exist: use {' or '.join(HALTS)}")
-        if not 0 < self.halt_above < 1:
+        if self.halt_above is not None and not 0 < self.halt_above < 1:
             raise BadInput(f"halt-above must lie between 0 and 1, not be {self.halt_above:g}")
-        if self.halt == "full" and self.halt_above != 0.5:
-            raise BadInput("halt-above says when a puzzle stops early: give halt adaptive with it")
+        if self.halt == "full" and self.halt_above not in (None, BAR):
+            raise BadInput("halt-above says when a puzzle stops early: give halt settled or adaptive with it")
+        if self.halt == "adaptive" and self.halt_above is None:
+            raise BadInput("halt adaptive needs halt-above, chosen on validation; halt settled takes the card's own")
         if self.select not in SELECTS:
             raise BadInput(f"select '{self.select}' does not exist: use {' or '.join(SELECTS)}")
         if not 0 <= self.noise < math.inf:
             raise BadInput(f"noise must be a standard deviation from 0 up, not {self.noise:g}")
-        if self.seed < 0:
-            raise BadInput(f"seed must not be negative: {self.seed}")
-        unknown = [rule for rule in spec.rules if rule not in RULES]
-        if unknown:
-            raise BadInput(f"task {spec.id} names a scoring rule that does not exist: {unknown[0]}")
+        for name in ("seed", "limit", "augment", "attempts", "steps", "restarts", "batch_size"):
+            check_count(name.replace("_", "-"), getattr(self, name))
 
     def check_model(self, model: Model) -> None:
         """``BadInput`` if ``model`` has no use for noise, for restarts without it, or for a choice by halting."""
@@ -99,12 +123,26 @@ class InferencePlan:
 
 
 @dataclass(frozen=True)
+class StepOptions:
+    """How a batch is answered: at most ``steps`` supervision steps, and the plan's choices that concern them."""
+
+    steps: int
+    halt: str = "full"
+    above: float = BAR
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
 class Budget:
-    """What one batch may take: bytes of memory, floating point operations (seconds of work), and puzzles."""
+    """What one batch may take: bytes of memory, floating point operations (seconds of work), and puzzles.
+
+    ``cache`` are the bytes that the widest array of a batch may have where arrays pay for leaving it (0: they do not).
+    """
 
     memory: float
     flops: float
     puzzles: int
+    cache: float = 0.0
 
     def batch_size(self, model: Model, length: int, steps: int) -> int:
         """Puzzles of ``length`` tokens in a batch."""
@@ -113,6 +151,7 @@ class Budget:
         fits = [self.puzzles]
         fits += [int(self.memory / cost.bytes_per_example)] if cost.bytes_per_example > 0 else []
         fits += [int(self.flops / work)] if work > 0 else []
+        fits += [min(CACHED, int(self.cache / cost.widest_bytes))] if self.cache > 0 and cost.widest_bytes > 0 else []
         fits += [cost.most_puzzles] if cost.most_puzzles > 0 else []
         return max(1, min(fits))
 
@@ -218,17 +257,22 @@ class Work:
     def items(self) -> Iterator[Item]:
         """Every puzzle as it stands, then the other views puzzle by puzzle."""
         restarts = range(self.plan.restarts)
-        yield from (Item(place, 0, IDENTITY, restart) for place in range(len(self.selection)) for restart in restarts)
-        for place, puzzle in enumerate(self.selection):
-            if self.views_of(place) > 1:
+        yield from (Item(index, 0, IDENTITY, restart) for index in range(len(self.selection)) for restart in restarts)
+        for index, puzzle in enumerate(self.selection):
+            if self.views_of(index) > 1:
                 names = enumerate(views_of(self.task, self.plan, puzzle))
-                yield from (Item(place, view, name, restart) for view, name in names if view for restart in restarts)
+                yield from (Item(index, view, name, restart) for view, name in names if view for restart in restarts)
 
     def _ask(self, item: Item, model: Model) -> Asked:
-        bare = self.selection[item.place].without_answer()
-        seen = self.task.transform(bare, item.transform) if item.transform else bare
-        encoded = self.task.encode(seen, item.transform, model.encoding)
-        return Asked(item, seen, encoded, item_seed(self.plan.seed, bare.id, item.view, item.restart))
+        return as_asked(self.task, model, self.selection[item.place], item, self.plan.seed)
+
+
+def as_asked(task: Task, model: Model, puzzle: Puzzle, item: Item, seed: int) -> Asked:
+    """``item`` of ``puzzle`` as the model gets it: never with its answer."""
+    bare = puzzle.without_answer()
+    seen = task.transform(bare, item.transform) if item.transform else bare
+    encoded = task.encode(seen, item.transform, model.encoding)
+    return Asked(item, seen, encoded, item_seed(seed, bare.id, item.view, item.restart))
 
 
 def batch_up(asked: Sequence[Asked], size: Callable[[int], int]) -> Iterator[list[Asked]]:
@@ -261,12 +305,19 @@ def item_seed(seed: int, puzzle: str, view: int, restart: int) -> int:
 
 
 def select(task: Task, plan: InferencePlan) -> Selection:
-    """The puzzles of ``plan``; ``BadInput`` for an id that the split does not have, or an empty split."""
+    """The puzzles of ``plan``, which is checked first.
+
+    ``BadInput`` for a choice that cannot be met, an id that the split does not have, an empty split, or a puzzle among
+    them that the task cannot ask.
+    """
+    plan.check(task)
     puzzles = task.puzzles(plan.split)
     if isinstance(puzzles, Columnar) and len(puzzles) and not plan.puzzles:
-        count = min(len(puzzles), plan.limit or len(puzzles))
-        return Selection(puzzles, range(count), count)
-    wanted, seen = set(plan.puzzles), set()
+        places = range(min(len(puzzles), plan.limit or len(puzzles)))
+        places = sorted(drawn(places, plan.sample, plan.seed)) if plan.sample else places
+        return Selection(puzzles, places, len(places))
+    names = drawn({puzzle.group: None for puzzle in puzzles}, plan.sample, plan.seed) if plan.sample else plan.puzzles
+    wanted, seen = set(names), set()
     groups: dict[str, None] = {}
     indices: list[int] = []
     for index, puzzle in enumerate(puzzles):
@@ -280,7 +331,17 @@ def select(task: Task, plan: InferencePlan) -> Selection:
     _refuse_unknown(wanted - seen, puzzles, task.spec.id, plan.split)
     if not indices:
         raise BadInput(f"split '{plan.split}' of task {task.spec.id} holds no puzzles")
+    if isinstance(task, Selective):
+        complaint = next(filter(None, (task.unfit(puzzles[index]) for index in indices)), "")
+        if complaint:
+            raise BadInput(complaint)
     return Selection(puzzles, range(len(indices)) if len(indices) == len(puzzles) else indices, len(groups))
+
+
+def drawn(names: Iterable[_Name], count: int, seed: int) -> list[_Name]:
+    """``count`` of ``names`` (all of them if there are fewer), always the same for a seed."""
+    every = list(names)
+    return random.Random(seed).sample(every, min(count, len(every)))
 
 
 def count_views(task: Task, selection: Selection, plan: InferencePlan) -> int | tuple[int, ...]:

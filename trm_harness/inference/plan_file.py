@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,9 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from trm_harness.contracts import Model, Task
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.plan import Budget, InferencePlan, Selection, Work, count_views, select
-from trm_harness.record import PLAN_FILE, write_text
-from trm_harness.untrusted import read_json
+from trm_harness.files.read import read_json
+from trm_harness.files.write import write_text
+from trm_harness.inference.plan import BAR, Budget, InferencePlan, Selection, Work, count_views, select
+from trm_harness.machine import threads
+from trm_harness.record import PLAN_FILE
+from trm_harness.types import plain
 
 FORMAT = 1
 WINDOW = 4096
@@ -22,6 +26,8 @@ MEMORY_SHARE = 0.5
 LARGEST_BATCH = 512
 FLOPS_PER_BATCH = {"cpu": 2e11, "mps": 2e13, "cuda": 5e15}
 """Work of one batch, for some seconds of an ordinary device: what an interruption may cost."""
+CACHE = {"cpu": 1.5e6}
+"""Bytes of a batch's widest array for each thread: larger batches leave the cache and pay for every page they touch."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,10 @@ class StoredPlan:
         launch: Mapping[str, Any],
     ) -> Self:
         """Fix what ``plan`` leaves open. ``memory`` is what the device has free, in bytes."""
-        flops = FLOPS_PER_BATCH.get(device.split(":")[0], FLOPS_PER_BATCH["cpu"])
+        kind = device.split(":")[0]
+        flops = FLOPS_PER_BATCH.get(kind, FLOPS_PER_BATCH["cuda"])
         return cls(
-            plan=plan,
+            plan=plan if plan.halt_above is not None else replace(plan, halt_above=BAR),
             task=task.spec.id,
             task_version=task.spec.version,
             data_sha256=task.source(plan.split).sha256,
@@ -65,12 +72,12 @@ class StoredPlan:
             model=model.spec.id,
             model_version=model.spec.version,
             weights_sha256=model.facts().weights_sha256,
-            steps=plan.steps or model.steps,
+            steps=plan.steps or plain(model.steps),
             attempts=plan.attempts or task.spec.attempts,
             views=count_views(task, selection, plan),
             window=WINDOW,
-            budget=Budget(memory * MEMORY_SHARE, flops, LARGEST_BATCH),
-            launch=launch,
+            budget=Budget(memory * MEMORY_SHARE, flops, LARGEST_BATCH, CACHE.get(kind, 0.0) * threads()),
+            launch=plain(launch),
         )
 
     def save(self, folder: Path) -> None:
@@ -88,8 +95,12 @@ class StoredPlan:
             unknown = set(table or ()) - {item.name for item in fields(kind)} if isinstance(table, dict) else ()
             if unknown:
                 raise BadInput(f"{file} is damaged: it has an unknown entry {min(unknown)!r}")
+        # As it is: a path may hold bytes that are no text.
+        launch = data.pop("launch", {})
+        if not isinstance(launch, dict):
+            raise BadInput(f"{file} is damaged: launch: is no table")
         try:
-            stored = TypeAdapter(cls).validate_json(json.dumps(data), strict=True)
+            stored = _form().validate_json(json.dumps(data), strict=True)
         except ValidationError as error:
             detail = error.errors()[0]
             place = ".".join(map(str, detail["loc"]))
@@ -98,7 +109,7 @@ class StoredPlan:
         views = (stored.views,) if isinstance(stored.views, int) else stored.views
         if min(*counts, *views) < 1:
             raise BadInput(f"{file} is damaged: it counts below 1")
-        return stored
+        return replace(stored, launch=launch)
 
     def check_task(self, task: Task) -> Selection:
         """The same puzzles as at the start; ``BadInput`` if task or data changed."""
@@ -127,3 +138,9 @@ class StoredPlan:
     def work(self, task: Task, selection: Selection) -> Work:
         """The sequence of everything to answer."""
         return Work(task, selection, self.plan, self.views, self.window, self.budget)
+
+
+@cache
+def _form() -> TypeAdapter[StoredPlan]:
+    """What checks a plan's file: building it takes longer than reading one."""
+    return TypeAdapter(StoredPlan)

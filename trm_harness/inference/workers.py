@@ -6,24 +6,24 @@ The order of answers is the plan's either way and a batch keeps its neighbours, 
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any
 
 from trm_harness.contracts import Metered, Model, Task
 from trm_harness.errors import BadInput, CheckFailed
-from trm_harness.evaluate.plan import Asked
-from trm_harness.evaluate.steps import predict
-from trm_harness.journal import Row
+from trm_harness.inference.interrupt import leave_stopping_to_parent
+from trm_harness.inference.plan import Asked, StepOptions
+from trm_harness.inference.steps import predict
+from trm_harness.machine import check_processes
+from trm_harness.record.journal import Row
 
-Ask = tuple[int, str, float, float]
-"""Steps, halting, noise, and the halting score above which adaptive halting stops."""
 Batches = Iterable[tuple[int, list[Asked]]]
 Answered = Iterator[tuple[int, list[Asked], list[Row]]]
 Tick = Callable[[float], None]
@@ -43,39 +43,46 @@ class Workers:
 
     def check(self, model: Model) -> None:
         """``BadInput`` for a model that several processes cannot share."""
+        check_processes(self.count)
         if isinstance(model, Metered):
             raise BadInput(f"model {model.spec.id} keeps one account of what it uses: leave --processes out")
 
-    def answers(self, batches: Batches, ask: Ask, ticks: Ticks) -> Answered:
+    def answers(self, batches: Batches, options: StepOptions, ticks: Ticks) -> Answered:
         """As :func:`one_by_one`, several batches at once. ``CheckFailed`` if a process dies."""
         context = get_context("spawn")
         places = context.SimpleQueue()
-        for place in range(self.count):
-            places.put(place)
-        pool = ProcessPoolExecutor(self.count, context, _begin, (places, self.build))
+        for index in range(self.count):
+            places.put(index)
         waiting: deque[tuple[int, list[Asked], Future[list[Row]]]] = deque()
-        try:
+        died = "a process that answers died (out of memory?): try --resume with fewer processes"
+        with pool_of(self.count, died, _begin, places, self.build) as pool:
             for before, batch in batches:
-                waiting.append((before, batch, pool.submit(_answer, batch, ask)))
+                waiting.append((before, batch, pool.submit(_answer, batch, options)))
                 if len(waiting) >= self.count * _AHEAD:
                     yield _next(waiting, ticks)
             while waiting:
                 yield _next(waiting, ticks)
-        except BrokenProcessPool as error:
-            raise CheckFailed(
-                "a process that answers died (out of memory?): try --resume with fewer processes"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
-def one_by_one(task: Task, model: Model, batches: Batches, ask: Ask, ticks: Ticks) -> Answered:
-    """Each batch with the items before it and its rows. ``ticks`` make who is
-    told of progress inside a batch.
+@contextmanager
+def pool_of(count: int, died: str, begin: Callable[..., None], *given: Any) -> Iterator[ProcessPoolExecutor]:
+    """``count`` fresh processes, each begun by ``begin(*given)``; gone when the block ends, whatever ended it.
+
+    ``CheckFailed`` with the words ``died`` if one of them dies.
     """
-    steps, halt, noise, above = ask
+    pool = ProcessPoolExecutor(count, get_context("spawn"), begin, given)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise CheckFailed(died) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def one_by_one(task: Task, model: Model, batches: Batches, options: StepOptions, ticks: Ticks) -> Answered:
+    """Each batch with the items before it and its rows. ``ticks`` make who is told of progress inside a batch."""
     for before, batch in batches:
-        yield before, batch, predict(task, model, batch, steps, halt, ticks(before, len(batch)), noise, above)
+        yield before, batch, predict(task, model, batch, options, ticks(before, len(batch)))
 
 
 def _next(waiting: deque[Any], ticks: Ticks) -> tuple[int, list[Asked], list[Row]]:
@@ -90,8 +97,7 @@ _own: dict[str, Callable[[], tuple[Task, Model]]] = {}
 
 
 def _begin(places: Any, build: Callable[[int], tuple[Task, Model]]) -> None:
-    # Ctrl-C is the first process's business: it lets the batches under way finish.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_stopping_to_parent()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     place = places.get()
     # Made with the first batch: what goes wrong here would be "a process died", there it is told as what it is.
@@ -106,8 +112,7 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _answer(batch: list[Asked], ask: Ask) -> list[Row]:
-    steps, halt, noise, above = ask
+def _answer(batch: list[Asked], options: StepOptions) -> list[Row]:
     task, model = made = _own["made"]()
     _own["made"] = lambda: made
-    return predict(task, model, batch, steps, halt, lambda share: None, noise, above)
+    return predict(task, model, batch, options)

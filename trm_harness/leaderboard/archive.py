@@ -19,24 +19,25 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trm_harness.errors import BadInput
+from trm_harness.files.names import ARCHIVED_REPLIES_FILE
+from trm_harness.files.read import open_either, read_json
+from trm_harness.files.write import write_bytes, write_text
 from trm_harness.record import (
     ARCHIVED_JOURNAL_FILE,
     JOURNAL_FILE,
     PLAN_FILE,
     RECORD_FILE,
+    REPLIES_FILE,
     RunRecord,
     read,
-    read_json,
-    write_text,
 )
-from trm_harness.untrusted import open_xz
 
 MANIFEST_FILE = "manifest.json"
 FILMS_FILE = "films.json"
 VERIFICATION_FILE = "verification.json"
 FORMAT = 1
 
-KEPT = (RECORD_FILE, PLAN_FILE, ARCHIVED_JOURNAL_FILE, FILMS_FILE)
+KEPT = (RECORD_FILE, PLAN_FILE, ARCHIVED_JOURNAL_FILE, ARCHIVED_REPLIES_FILE, FILMS_FILE)
 """Files whose hashes the manifest holds; the films may be missing."""
 
 SELF_REPORTED, RESCORED, RERUN = LEVELS = ("self-reported", "re-scored", "re-run")
@@ -111,20 +112,32 @@ def journal_sha256(folder: Path) -> str:
     """Hash of a run's journal, the same before and after it was filed. ``BadInput`` if there is none."""
     digest = hashlib.sha256()
     try:
-        packed = folder / ARCHIVED_JOURNAL_FILE
-        with open_xz(packed) if packed.is_file() else (folder / JOURNAL_FILE).open("rb") as stream:
+        with open_either(folder / JOURNAL_FILE, folder / ARCHIVED_JOURNAL_FILE) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, BadInput) as error:
         raise BadInput(f"the journal in {folder} cannot be read: {error}") from None
     return digest.hexdigest()
 
 
 def pack_journal(run: Path, into: Path) -> None:
     """Write the compressed journal of the folder ``run`` into the folder ``into``."""
-    packed = run / ARCHIVED_JOURNAL_FILE
-    content = packed.read_bytes() if packed.is_file() else lzma.compress((run / JOURNAL_FILE).read_bytes(), preset=9)
-    (into / ARCHIVED_JOURNAL_FILE).write_bytes(content)
+    write_bytes(into / ARCHIVED_JOURNAL_FILE, _packed(run / JOURNAL_FILE, run / ARCHIVED_JOURNAL_FILE))
+
+
+def pack_replies(run: Path, into: Path, room: int) -> None:
+    """Write the compressed transcripts of the folder ``run`` into ``into``; none that take more than ``room`` bytes."""
+    plain, packed = run / REPLIES_FILE, run / ARCHIVED_REPLIES_FILE
+    if not plain.is_file() and not packed.is_file():
+        return
+    content = _packed(plain, packed)
+    if len(content) <= room:
+        write_bytes(into / ARCHIVED_REPLIES_FILE, content)
+
+
+def _packed(plain: Path, packed: Path) -> bytes:
+    """The content of ``packed``, or what it would be where only ``plain`` is there."""
+    return packed.read_bytes() if packed.is_file() else lzma.compress(plain.read_bytes(), preset=9)
 
 
 def write_manifest(folder: Path) -> None:
@@ -158,7 +171,7 @@ def read_checks(folder: Path) -> tuple[CheckEntry, ...]:
 
 
 def holding_checks(folder: Path) -> tuple[CheckEntry, ...]:
-    """The checks that were made of the very record and answers that lie in ``folder``; none if they changed since."""
+    """The checks that were made of the same record and answers that lie in ``folder``; none if they changed since."""
     checks = read_checks(folder)
     if not checks:
         return ()

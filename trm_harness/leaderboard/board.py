@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from trm_harness.errors import BadInput
-from trm_harness.leaderboard.rows import OURS, Row
+from trm_harness.leaderboard.rows import OURS, Result, Row, with_intervals
 
 ORDER = ("public", "semi-private", "test")
 UNRANKED = "shown, not ranked"
@@ -45,7 +46,7 @@ def build(rows: Iterable[Row], task: str, metric: str = "", column: str = "") ->
             raise BadInput(f"no score of {task} is on split {column!r}: there are {', '.join(columns) or 'none'}")
         columns, merged = (column,), [_only(row, column) for row in merged if column in row.results]
     metric = metric or next((name for name, _ in Counter(row.metric for row in merged).most_common(1)), "")
-    labelled = [_labelled(row, metric) for row in merged]
+    labelled = [with_intervals(_labelled(row, metric)) for row in merged]
     ranks = {name: _ranks(labelled, name) for name in columns}
     lines = [_line(row, place, columns, ranks) for place, row in enumerate(labelled)]
     return Board(task, metric, columns, tuple(sorted(lines, key=lambda line: _order(line, columns))))
@@ -85,11 +86,18 @@ def _labelled(row: Row, metric: str) -> Row:
 
 
 def _ranks(rows: Sequence[Row], column: str) -> dict[int, int]:
-    """Place in ``rows`` -> rank in ``column`` among rows without labels; equal scores share a rank."""
-    scores = {place: row.results[column].percent for place, row in enumerate(rows) if column in row.results}
+    """Place in ``rows`` -> rank in ``column``: one more than the rows whose interval lies wholly above its own.
+
+    Rows whose intervals overlap share a rank. Without an interval the score stands for both its ends.
+    """
     # Only rows without labels compete; a label always says why its row does not.
-    scores = {place: score for place, score in scores.items() if not rows[place].labels}
-    return {place: 1 + sum(other > score for other in scores.values()) for place, score in scores.items()}
+    ranked = {place: row.results[column] for place, row in enumerate(rows) if column in row.results and not row.labels}
+    lows = sorted(_end(result.low, result) for result in ranked.values())
+    return {place: 1 + len(lows) - bisect_right(lows, _end(result.high, result)) for place, result in ranked.items()}
+
+
+def _end(value: float | None, result: Result) -> float:
+    return result.percent if value is None else value
 
 
 def _line(row: Row, place: int, columns: Sequence[str], ranks: dict[str, dict[int, int]]) -> Line:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trm_harness.errors import BadInput
+from trm_harness.files.write import replacing
 from trm_harness.leaderboard.rows import OURS
 from trm_harness.leaderboard.views import parameters_number
 
@@ -77,12 +78,5 @@ def _edge(line: Line) -> str:
 
 def _save(figure: Any, file: Path) -> None:
     """Write the picture under its name in one move, without the date and version that would change its bytes."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, parents=True) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-        temporary.replace(file)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,19 +7,18 @@ from collections.abc import Iterable, Iterator
 from trm_harness.errors import BadInput
 from trm_harness.leaderboard.board import Board
 from trm_harness.leaderboard.rows import Row
-from trm_harness.leaderboard.tables import percent
-from trm_harness.leaderboard.views import best, n_text, parameters_text
+from trm_harness.leaderboard.tables import markdown_cell, percent
+from trm_harness.leaderboard.views import best, caveats, n_text, parameters_text
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 
 
 def table(boards: Iterable[Board]) -> str:
-    """The table as Markdown."""
-    from tabulate import tabulate
-
+    """The table as Markdown, without padding: a row changes only with its own task."""
     headers = ("task, split", "metric", "best published", "best trained here", "95 % interval", "n", "protocol")
     rows = [row for board in boards for row in _rows(board)]
-    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def filled(text: str, made: str) -> str:
@@ -50,10 +49,9 @@ def _rows(board: Board) -> Iterator[tuple[str, ...]]:
 def _named(row: Row | None, column: str) -> str:
     if row is None:
         return "none"
-    size = parameters_text(row)
-    # A name is somebody's text: nothing in it may end the cell or begin a tag.
-    name = row.system.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-    return f"{percent(row.results[column].percent)} {name}{f' ({size})' if size else ''}"
+    told = ", ".join(filter(None, [parameters_text(row), *caveats(row)]))
+    name = markdown_cell(row.system)
+    return f"{percent(row.results[column].percent)} {name}{f' ({markdown_cell(told)})' if told else ''}"
 
 
 def _interval(row: Row | None, column: str) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trm_harness.errors import BadInput
+from trm_harness.files.dates import to_come
+from trm_harness.record import describe
+from trm_harness.scoring.intervals import wilson
 
 if TYPE_CHECKING:
     from trm_harness.leaderboard.archive import Filed
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 
 REQUIRED = ("benchmark", "split", "system", "family", "params", "metric", "score_percent", "cost_per_task_usd", "date")
 REQUIRED += ("source_title", "source_id", "confidence", "notes")
-OPTIONAL = ("cost_basis", "augment", "demonstrations", "label", "model")
+OPTIONAL = ("cost_basis", "augment", "demonstrations", "label", "model", "samples", "training_data", "collected")
 
 COLUMNS = {"public-eval": "public"}
 """Reported split -> score column, where they differ. Each set of puzzles has its own column and no two share one."""
@@ -24,13 +28,26 @@ COLUMNS = {"public-eval": "public"}
 PUBLIC_TASKS = {"arc1": 400, "arc2": 120}
 """Tasks in ARC's public evaluation sets: a run on another number of tasks was made on somebody's own data."""
 
+WHOLE = {
+    ("sudoku-extreme", "test"): 422_786,
+    ("maze-hard", "test"): 1_000,
+    **{(task, "public"): tasks for task, tasks in PUBLIC_TASKS.items()},
+    ("arc1", "semi-private"): 100,
+    ("arc2", "semi-private"): 120,
+}
+"""Units of a benchmark's whole set of puzzles, on which a published score rests unless its label says otherwise."""
+
 # The files keep the sources' own words; rows speak the harness'.
 METRICS = {"exact_accuracy": "exact", "": "not stated"}
 LEVELS = {"official-leaderboard": "official", "paper": "self-reported", "secondary-page": "second-hand"}
 OURS = "ours"
 
 ENDS = {"solver": "exact solver", "trivial": "baseline"}
-"""Families of ours that mark the ends of a scale instead of competing on it, and how their rows are labelled."""
+"""Families of ours that show what 100 % or chance looks like and are not ranked, and how their rows are labelled."""
+
+
+STEERING = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+"""Characters that no name, note or source needs: they steer terminals, turn the direction of writing or do not show."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,18 @@ class Result:
     unit: str = ""
     cost_usd: float | None = None
     """Dollars per task; ``Row.cost_basis`` says what they count."""
+    method: str = ""
+    """How the interval was made, where it is not the record's own."""
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """One more filed run of the same weights under the same protocol: its place, score in percent, date and level."""
+
+    place: str
+    percent: float
+    date: str
+    level: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +107,14 @@ class Row:
     """How far a filed record of ours was checked (:data:`~trm_harness.leaderboard.archive.LEVELS`)."""
     place: str = ""
     """Where a filed record of ours lies below the records folder."""
+    samples: int | None = None
+    """Answers drawn for each puzzle at test time, all views and trajectories together; ``None``: not stated."""
+    training_data: str = ""
+    """``benchmark`` (its own training data), ``extra: ...`` (more than that), or empty where nobody says."""
+    collected: str = ""
+    """When the number was read at its source; ``date`` is when it was published."""
+    others: tuple[OtherRun, ...] = ()
+    """The other runs behind this row."""
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,6 +164,58 @@ def filed_row(filed: Filed) -> Row | None:
     return row and replace(row, verified=filed.level, place=filed.place)
 
 
+def filed_rows(filed: Iterable[Filed]) -> list[Row]:
+    """One row for each set of weights, protocol and data, with its other runs behind it.
+
+    The run that is shown is never chosen by its score: most puzzles, then the furthest check, then the newest.
+    """
+    from trm_harness.leaderboard.archive import LEVELS
+
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for one in filed:
+        row = filed_row(one)
+        if row is not None:
+            # The same weights are one network, by whatever name they were evaluated.
+            who = one.record.model.weights_sha256 or row.system
+            key = (row.task, who, row.metric, row.protocol, *row.results)
+            groups.setdefault((*key, row.facts["data_sha256"]), []).append(row)
+    return [_of_runs(sorted(rows, key=lambda row: _standing(row, LEVELS), reverse=True)) for rows in groups.values()]
+
+
+def _standing(row: Row, levels: Sequence[str]) -> tuple[object, ...]:
+    (result,) = row.results.values()
+    return result.done or 0, levels.index(row.verified), row.date, row.place
+
+
+def _of_runs(rows: Sequence[Row]) -> Row:
+    """The first row, with the others as its further runs."""
+    first, *rest = rows
+    (column,) = first.results
+    others = (OtherRun(row.place, row.results[column].percent, row.date, row.verified) for row in rest)
+    return replace(first, others=tuple(others))
+
+
+def with_intervals(row: Row) -> Row:
+    """A published row with Wilson's intervals on the benchmark's whole sets; labelled rows may rest on others."""
+    if row.level == OURS or row.labels:
+        return row
+    return replace(row, results={name: _with_interval(row.task, name, found) for name, found in row.results.items()})
+
+
+def _with_interval(task: str, column: str, result: Result) -> Result:
+    n = WHOLE.get((task, column))
+    if n is None or result.low is not None:
+        return result
+    found = wilson(result.percent / 100 * n, n)
+    return replace(result, low=100 * found.low, high=100 * found.high, method=f"Wilson, n = {n:,} assumed")
+
+
+def day_of(record: RunRecord) -> str:
+    """The day that a run ended, or began; empty for one yet to come, which is nobody's newest run."""
+    moment = record.finished or record.started
+    return "" if to_come(moment) else moment[:10]
+
+
 def record_row(record: RunRecord) -> Row | None:
     """The row of a run, ``None`` while it has no score."""
     headline, model, chosen = record.headline, record.model, record.selection
@@ -152,18 +241,41 @@ def record_row(record: RunRecord) -> Row | None:
         results={_our_column(record): result},
         level=OURS,
         source=f"run {record.id}",
-        date=(record.finished or record.started)[:10],
+        date=day_of(record),
         network=model.network_parameters or None,
         puzzle_table=model.puzzle_table_parameters,
         views=headline.views,
-        demonstrations=record.training.demonstrations if model.weights_sha256 and not model.untrained else "",
+        demonstrations=_demonstrations(record),
         cost_basis=_our_cost_basis(record),
         labels=_our_labels(record, total),
-        notes="; ".join(filter(None, [_choice(record), _single_pass(record)])),
+        notes=_single_pass(record),
         model=model.id,
-        protocol=_protocol(record),
+        protocol=describe.protocol(record.protocol.model_dump(), bool(model.network_parameters), model.family),
+        samples=headline.views * headline.trajectories,
+        training_data=_training_data(record),
         facts=_facts(record),
     )
+
+
+def _demonstrations(record: RunRecord) -> str:
+    """How the weights used demonstrations; of a service nobody knows."""
+    if describe.is_service(record.model.family):
+        return describe.SERVICE
+    return record.training.demonstrations if record.model.weights_sha256 and not record.model.untrained else ""
+
+
+def _training_data(record: RunRecord) -> str:
+    """Whether the weights saw more than the benchmark's own training data, by their declaration."""
+    told, model = record.training, record.model
+    if not model.weights_sha256 or model.untrained:
+        return ""
+    foreign = [
+        use.name for use in told.data if (use.task and use.task != record.task.id) or describe.OWN_FILES in use.name
+    ]
+    extra = [*told.extra_data, *foreign]
+    if extra:
+        return f"extra: {', '.join(extra)}"
+    return "benchmark" if told.data else ""
 
 
 def _facts(record: RunRecord) -> dict[str, str]:
@@ -214,25 +326,13 @@ def _our_labels(record: RunRecord, total: int) -> tuple[str, ...]:
 
 def _our_cost_basis(record: RunRecord) -> str:
     cost, puzzles = record.cost, record.selection.puzzles
+    service = describe.is_service(record.model.family)
+    rate = f"{cost.seconds / puzzles:.2g} s/puzzle" if cost.seconds and puzzles else ""
     if cost.dollars is not None:
-        return cost.dollars_basis or "basis not stated"
-    if not (cost.seconds and puzzles):
-        return ""
-    return f"{cost.seconds / puzzles:.2g} s/puzzle on {cost.device_name or record.protocol.device}"
-
-
-def _protocol(record: RunRecord) -> str:
-    """Answers, views, steps, number format and learning at test time of a run."""
-    chosen, steps = record.protocol, record.protocol.steps
-    views = f"{chosen.views} views vote" if chosen.views > 1 else "1 view"
-    parts = [f"{chosen.attempts} attempts"] if chosen.attempts > 1 else []
-    halted = f" (halting above {chosen.halt_above:g})" if chosen.halt == "adaptive" else ""
-    parts += [views, f"{steps} {chosen.halt} steps{halted}" if steps > 1 else "1 step"]
-    # A number format is said of networks only.
-    kernels = " compiled" if chosen.compiled else ""
-    parts += [chosen.dtype + kernels] if record.model.network_parameters else []
-    parts += [f"adapted to each task ({chosen.adapt}, {chosen.adapt_steps} steps)"] if chosen.adapt else []
-    return ", ".join(parts)
+        # The time of a service is part of what it offers; that of our machine is not what dollars count.
+        return ", ".join(filter(None, [cost.dollars_basis or "basis not stated", rate if service else ""]))
+    where = "by a service" if service else f"on {cost.device_name or record.protocol.device}"
+    return f"{rate} {where}" if rate else ""
 
 
 def _single_pass(record: RunRecord) -> str:
@@ -240,22 +340,13 @@ def _single_pass(record: RunRecord) -> str:
     headline = record.headline
     several = headline.views * headline.trajectories > 1
     single = record.score(headline.name, headline.rule, "single") if several else None
-    kind = "one noisy trajectory" if record.protocol.noise else "single pass"
+    kind = describe.single(record.protocol.model_dump())
     return f"{kind} {100 * single.value:.2f}" if single else ""
-
-
-def _choice(record: RunRecord) -> str:
-    """Trajectories behind each answer and how one was chosen; empty for a vote of views without noise."""
-    headline, noise = record.headline, record.protocol.noise
-    parts = [f"{headline.trajectories} trajectories a view"] if headline.trajectories > 1 else []
-    parts += [f"noise {noise:g}"] if noise else []
-    parts += ["by highest halting logit"] if headline.select == "halt" else []
-    return ", ".join(parts)
 
 
 def _reported_file(file: Path) -> list[Row]:
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
             _check_header(file, reader.fieldnames or [])
             return [_reported_row(line, f"{file}, line {reader.line_num}") for line in reader]
@@ -276,10 +367,14 @@ def _reported_row(line: Mapping[str, str | None], where: str) -> Row:
     if None in line or None in line.values():
         raise BadInput(f"{where}: has more or fewer fields than the header")
     for name in ("benchmark", "split", "system", "score_percent", "source_id"):
-        if not line[name]:
+        if not (line[name] or "").strip():
             raise BadInput(f"{where}: {name!r} is empty: every score names its task, split, system and source")
+    if STEERING.search("".join(map(str, line.values()))) or "\n" in f"{line['system']}{line['source_id']}":
+        raise BadInput(f"{where}: holds a control character or a letter that does not show: take it out")
     percent, cost = _number(line, "score_percent", where, 100.0), _number(line, "cost_per_task_usd", where)
     views = _number(line, "augment", where)
+    samples = _number(line, "samples", where)
+    samples = views if samples is None else samples
     if line["confidence"] not in LEVELS:
         raise BadInput(f"{where}: confidence {line['confidence']!r} is not one of {', '.join(LEVELS)}")
     return Row(
@@ -299,6 +394,9 @@ def _reported_row(line: Mapping[str, str | None], where: str) -> Row:
         labels=tuple(filter(None, [line.get("label", "")])),
         notes=line["notes"],
         model=line.get("model", ""),
+        samples=None if samples is None else int(samples),
+        training_data=line.get("training_data", ""),
+        collected=line.get("collected", ""),
         facts={"source_title": line["source_title"]},
     )
 

@@ -7,37 +7,41 @@ hash of who measured what), so links outlive a rebuild. Text from records and fi
 from __future__ import annotations
 
 import json
-import tempfile
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from trm_harness.errors import BadInput
+from trm_harness.files.read import read_json
+from trm_harness.files.write import folder, write_bytes, write_text
 from trm_harness.leaderboard import views
-from trm_harness.leaderboard.archive import SELF_REPORTED, Filed, fitting, have_steps, read_manifest
+from trm_harness.leaderboard.archive import Filed, read_manifest
 from trm_harness.leaderboard.board import Board, build
-from trm_harness.leaderboard.rows import Row, filed_row
+from trm_harness.leaderboard.check import Withdrawn
+from trm_harness.leaderboard.rows import OURS, Row, day_of, filed_row, filed_rows
 from trm_harness.leaderboard.tables import flat, render
 from trm_harness.leaderboard.verdicts import VERDICTS, Verdict, counts, judge
+from trm_harness.record import describe
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 MARK = "board.json"
-"""A file that only a built site has: what may be replaced by the next build."""
+"""A file that only a built site has. It lists the site's files: what the next build may replace or remove."""
 
-ASSETS = ("assets/board.css", "assets/board.js", "vendor/plot.js", "vendor/LICENSES.txt")
-LARGEST = 2_000_000
-"""Bytes of a whole site."""
+ASSETS = ("assets/board.css", "assets/board.js", "assets/preview.png", "vendor/plot.js", "vendor/LICENSES.txt")
+PAGE_BYTES = 800_000
+"""Bytes of one page beyond which a build warns; the site as a whole may grow with its records."""
 
-FILM_BYTES = 40_000
-"""Of the films on all pages together: the more records, the fewer of its films a page shows."""
-
-STEPPED_SHARE = 10
-"""Share of a run whose films have steps, where an answer at once has 1."""
+NAME = "trm-harness leaderboard"
+SHIPPED_TITLE = "Tiny recursive models on grid puzzles, measured in the open"
+_PLACE = re.compile(r"(?:[A-Za-z0-9_+-][A-Za-z0-9._+-]*/){3}[A-Za-z0-9_+-][A-Za-z0-9._+-]*")
 
 
 @dataclass(frozen=True)
@@ -53,36 +57,64 @@ class TaskFacts:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """What stands around every page: the site's name and title, where it came from, and where its neighbours are."""
+
+    name: str = NAME
+    title: str = SHIPPED_TITLE
+    local: bool = False
+    """A board of somebody's own records."""
+    repository: str = ""
+    """Address of the repository; empty where nobody said."""
+    docs: str = ""
+    """Address of the documentation, as seen from the site's root."""
+    address: str = ""
+    """Where the site will be served, for previews of its pages."""
+    commit: str = ""
+    """The last commit that touched the records, with its date."""
+
+
+@dataclass(frozen=True)
 class Site:
-    """Everything a site is made of: tasks in their order, reported rows, filed runs, and the rules as Markdown."""
+    """Everything a site is made of: tasks in their order, reported rows, filed runs, and pages of Markdown."""
 
     tasks: Sequence[TaskFacts]
     reported: Sequence[Row]
     filed: Sequence[Filed]
     rules: str
+    submit: str = ""
+    withdrawn: Sequence[Withdrawn] = ()
+    frame: Frame = Frame()
 
     def pages(self) -> dict[str, bytes]:
-        """Path below the site's folder -> content. ``BadInput`` if all together is larger than a site may be."""
+        """Path below the site's folder -> content."""
         found = {name: text.encode() for name, text in self._pages()}
         found |= {f"assets/{Path(name).name}": _asset(name) for name in ASSETS}
-        size = sum(map(len, found.values()))
-        if size > LARGEST:
-            raise BadInput(f"the site would hold {size:,} bytes, more than {LARGEST:,}: it has too many records")
+        told = {"site": self.frame.name, "tasks": [task.id for task in self._shown]}
+        found[MARK] = (_compact(told | {"files": sorted([*found, MARK])}) + "\n").encode()
         return dict(sorted(found.items()))
 
     def _pages(self) -> Iterator[tuple[str, str]]:
-        yield (
-            "index.html",
-            self._page("index.html", "", cards=[self._card(task) for task in self._shown], **self._total),
-        )
-        yield "claims.html", self._page("claims.html", "", verdicts=self._claims(), **self._total)
-        yield "rules.html", self._page("rules.html", "", rules=views.markdown(self.rules))
+        yield "index.html", self._index()
+        yield "claims.html", self._page("claims.html", "claims.html", verdicts=self._claims(), **self._total)
+        # A server shows this one at any depth, where only whole addresses lead back.
+        whole = {"root": f"{self.frame.address.rstrip('/')}/"} if self.frame.address else {}
+        yield "404.html", self._page("missing.html", "404.html", **whole)
+        for name, title, text in (("rules", "Rules", self.rules), ("submit", "Submit a result", self.submit)):
+            if text:
+                values = {"title": title, "text": views.markdown(text)}
+                yield f"{name}.html", self._page("prose.html", f"{name}.html", **values)
         for task in self._shown:
             yield from self._task(task)
         for name in self._models:
             yield f"models/{views.slug(name)}.html", self._model(name)
         for filed in self.filed:
             yield f"records/{filed.place}.html", self._record(filed)
+            if filed.films:
+                yield f"records/{filed.place}.films.js", _films(filed)
+        for gone in self._tombstones:
+            name = f"records/{gone.place}.html"
+            yield name, self._page("withdrawn.html", name, gone=gone)
         yield from self._downloads()
 
     @cached_property
@@ -101,8 +133,7 @@ class Site:
 
     @cached_property
     def _rows(self) -> list[Row]:
-        own = [row for filed in self.filed if (row := filed_row(filed))]
-        return [*own, *self.reported]
+        return [*filed_rows(self.filed), *self.reported]
 
     @cached_property
     def _boards(self) -> dict[str, Board]:
@@ -112,6 +143,11 @@ class Site:
     def _shown(self) -> list[TaskFacts]:
         """Benchmarks, and other tasks that have a score."""
         return [task for task in self.tasks if task.benchmark or self._boards[task.id].lines]
+
+    @cached_property
+    def _titles(self) -> dict[str, str]:
+        """A task is called what its plugin calls it, whatever a record says."""
+        return {task.id: task.title for task in self.tasks}
 
     @cached_property
     def _verdicts(self) -> list[Verdict]:
@@ -135,13 +171,39 @@ class Site:
             "counts": counts(self._verdicts),
             "kinds": VERDICTS,
             "records": len(self.filed),
-            "checked": sum(filed.level != SELF_REPORTED for filed in self.filed),
+            "checked": views.checked(self.filed),
             "scores": sum(len(row.results) for row in self.reported),
+            "collected": views.collected(self.reported),
         }
 
-    def _page(self, template: str, root: str, **values: Any) -> str:
-        nav = [(task.id, task.title) for task in self._shown]
-        return self._environment.get_template(template).render(root=root, nav=nav, **values)
+    @cached_property
+    def _tombstones(self) -> list[Withdrawn]:
+        """Withdrawn records, each with an address that may stand in a site."""
+        here = {filed.place for filed in self.filed}
+        return [gone for gone in self.withdrawn if _PLACE.fullmatch(gone.place) and gone.place not in here]
+
+    def _page(self, template: str, address: str, **values: Any) -> str:
+        """The page at an ``address`` below the site's root."""
+        told = {
+            "root": "../" * address.count("/"),
+            "path": address,
+            "nav": [(task.id, task.title) for task in self._shown],
+            "frame": self.frame,
+            "newest": max((day_of(filed.record) for filed in self.filed), default=""),
+            "has": {"rules": bool(self.rules), "submit": bool(self.submit)},
+        }
+        return self._environment.get_template(template).render({**told, **values})
+
+    def _index(self) -> str:
+        benchmarks = [task for task in self._shown if task.benchmark]
+        pictures = [(task, views.lines(self._boards[task.id], {})) for task in benchmarks]
+        charts = [
+            views.charts(self._boards[task.id], lines, ()) | {"task": task.id, "title": task.title}
+            for task, lines in pictures
+            if lines
+        ]
+        values = {"cards": [self._card(task) for task in self._shown], "charts": views.script(charts)}
+        return self._page("index.html", "index.html", picture=bool(charts), **values, **self._total)
 
     def _card(self, task: TaskFacts) -> dict[str, Any]:
         """A task on the first page: its best published and its best own score in each column."""
@@ -149,55 +211,63 @@ class Site:
         return {
             "task": task,
             "columns": [views.best(board, column) for column in board.columns],
-            "records": sum(line.row.level == "ours" for line in board.lines),
-            "reported": sum(line.row.level != "ours" for line in board.lines),
+            "records": sum(1 + len(line.row.others) for line in board.lines if line.row.level == OURS),
+            "reported": sum(line.row.level != OURS for line in board.lines),
+            "empty": views.empty(board),
         }
 
     def _task(self, task: TaskFacts) -> Iterator[tuple[str, str]]:
         board = self._boards[task.id]
         lines = views.lines(board, self._verdict_of)
-        curves = [curve for filed in self.filed if filed.record.task.id == task.id for curve in views.curves(filed)]
-        charts = {"columns": board.columns, "metric": board.metric, "rows": views.points(lines), "curves": curves}
+        told = (curve for filed in self.filed if filed.record.task.id == task.id for curve in views.curves(filed))
+        # Another run of the same weights draws the same line: the first stands for all.
+        curves = list({(curve["name"], curve["c"], *curve["y"]): curve for curve in reversed([*told])}.values())[::-1]
         values = {
             "task": task,
             "board": board,
             "lines": lines,
             "choices": views.choices(lines),
             "remarks": views.remarks(board),
-            "charts": views.script(charts),
+            "board_empty": views.empty(board),
+            "priced": any(line["row"].cost_basis for line in lines),
+            "charts": views.script(views.charts(board, lines, curves)),
             "curves": curves,
+            "gone": [one for one in self.withdrawn if one.place.startswith((f"{task.id}/", f"{task.id}.csv: "))],
+            "linked": {one.place for one in self._tombstones},
         }
-        yield f"tasks/{task.id}.html", self._page("task.html", "../", **values)
+        name = f"tasks/{task.id}.html"
+        yield name, self._page("task.html", name, **values)
         yield f"data/{task.id}.csv", render(board, "csv") + "\n"
         told = [_known(flat(line, board.columns)) for line in board.lines]
-        yield f"data/{task.id}.json", _compact({"task": task.id, "metric": board.metric, "rows": told})
+        yield (
+            f"data/{task.id}.json",
+            f'{{"task":{_compact(task.id)},"metric":{_compact(board.metric)},"rows":{_objects(told)}}}\n',
+        )
 
     def _model(self, name: str) -> str:
         filed = self._models[name]
         record = filed[-1].record
         claims = [found for found in self._verdicts if found.claim.model == record.model.id]
         runs = [{"row": filed_row(one), "filed": one} for one in filed]
-        return self._page("model.html", "../", name=name, model=record.model, runs=runs, claims=claims, record=record)
+        values = {"name": name, "model": record.model, "runs": runs, "claims": claims, "record": record}
+        values["service"] = describe.SERVICE if describe.is_service(record.model.family) else ""
+        return self._page("model.html", f"models/{views.slug(name)}.html", **values)
 
     def _record(self, filed: Filed) -> str:
-        root, record = "../" * 4, filed.record
-        shown = list(fitting(filed.films, self._film_room * _film_share(filed), len(filed.films)))
-        films = views.script({"family": record.task.family, "films": shown})
+        record = filed.record
         values = {
             "filed": filed,
             "record": record,
+            "task_title": self._titles.get(record.task.id, record.task.id),
             "row": filed_row(filed),
             "name": views.model_name(record),
-            "films": films if shown else "",
+            "service": describe.SERVICE if describe.is_service(record.model.family) else "",
+            "films": f"{filed.place.rpartition('/')[2]}.films.js" if filed.films else "",
             "charts": views.script(views.record_charts(filed)),
             "files": read_manifest(filed.folder),
             "scores": views.scores(record),
         }
-        return self._page("record.html", root, **values)
-
-    @cached_property
-    def _film_room(self) -> float:
-        return FILM_BYTES / max(1, sum(map(_film_share, self.filed)))
+        return self._page("record.html", f"records/{filed.place}.html", **values)
 
     def _claims(self) -> list[tuple[str, Verdict]]:
         """Anchor and verdict; tested claims first: what can be said before what cannot."""
@@ -208,39 +278,94 @@ class Site:
     def _downloads(self) -> Iterator[tuple[str, str]]:
         told = [views.claim_facts(found) for found in self._verdicts]
         yield "data/claims.csv", views.csv_text(told)
-        yield "data/claims.json", _compact([_known(claim) for claim in told])
+        yield "data/claims.json", _objects([_known(claim) for claim in told]) + "\n"
         records = [views.record_facts(filed) for filed in self.filed]
         yield "data/records.csv", views.csv_text(records)
-        yield "data/records.json", _compact(records)
-        yield MARK, _compact({"site": "trm-harness leaderboard", "tasks": [task.id for task in self._shown]})
+        yield "data/records.json", _objects(records) + "\n"
 
 
 def write_site(out: Path, pages: Mapping[str, bytes]) -> None:
-    """Put the pages into ``out``, which must be new, empty or an earlier site; it is whole at every moment."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).is_file())):
-        raise BadInput(f"{out} holds other things than a leaderboard: give --out a new folder")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+    """Put the pages into ``out``: a new folder all at once, an earlier site file by file.
+
+    Of an earlier site the files that it lists are replaced or removed; whatever else lies there stays. ``BadInput``
+    before anything is written if ``out`` holds other things and no site, or another file under a page's name.
+    """
+    if not out.is_dir() or not any(out.iterdir()):
+        with folder(out) as made:
             for name, content in pages.items():
-                file = Path(scratch, "new", name)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(content)
-            if out.exists():
-                out.replace(Path(scratch, "old"))
-            Path(scratch, "new").replace(out)
-    except OSError as error:
-        raise BadInput(f"{out} cannot be written: {error.strerror or error}") from None
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
+                # The folder is brought to the disk as a whole: file by file would take minutes for thousands.
+                (made / name).write_bytes(content)
+        return
+    if not (out / MARK).is_file():
+        raise BadInput(f"{out} holds other things than a leaderboard: give --out a new folder")
+    listed = _listed(out)
+    before = pages.keys() if listed is None else listed
+    for name in pages.keys() - {MARK}:
+        if name not in before and os.path.lexists(out / name):
+            raise BadInput(f"{out / name} is in the way of a page and no earlier build wrote it: move it elsewhere")
+    for name in {*pages, *before}:
+        _check_inside(out, name)
+    # First what is both old and new, so that a build that was cut short can be done again.
+    both = {**json.loads(pages[MARK]), "files": sorted({*pages, *before})}
+    write_text(out / MARK, _compact(both))
+    for name in sorted(pages.keys() - {MARK}):
+        if not (out / name).is_file() or (out / name).read_bytes() != pages[name]:
+            write_bytes(out / name, pages[name], parents=True)
+    for name in sorted(before - pages.keys()):
+        _remove(out, name)
+    write_bytes(out / MARK, pages[MARK])
 
 
 def stale(out: Path, pages: Mapping[str, bytes]) -> list[str]:
-    """Names of files in ``out`` that are missing, different or too many."""
+    """Names of the site's files in ``out`` that are missing, different or too many; what is not the site's is left out.
+
+    A site that lists no files (of an earlier version) is taken as a whole.
+    """
     there = {file.relative_to(out).as_posix(): file.read_bytes() for file in out.rglob("*") if file.is_file()}
-    return sorted(name for name in there.keys() | pages.keys() if there.get(name) != pages.get(name))
+    listed = _listed(out)
+    ours = there.keys() if listed is None else {*listed, *pages}
+    return sorted(name for name in ours | pages.keys() if there.get(name) != pages.get(name))
 
 
-def _film_share(filed: Filed) -> int:
-    return STEPPED_SHARE if have_steps(filed.films) else 1
+def _listed(out: Path) -> set[str] | None:
+    """The files that the site in ``out`` lists as its own; ``None`` for one of a version that listed none."""
+    mark = out / MARK
+    files = read_json(mark).get("files") if mark.is_file() else None
+    if files is None:
+        return None
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise BadInput(f"{mark} does not list the site's files: give --out a new folder")
+    return set(files)
+
+
+def _check_inside(out: Path, name: str) -> None:
+    """``BadInput`` for a name that leads out of the site's folder, by itself or through a link."""
+    place = PurePosixPath(name)
+    inside = name and not place.is_absolute() and ".." not in place.parts
+    if not inside or any((out / part).is_symlink() for part in (place, *place.parents) if part.parts):
+        raise BadInput(f"{out / MARK} lists {name!r}, which does not lie in that folder: give --out a new folder")
+
+
+def _remove(out: Path, name: str) -> None:
+    """Remove a file of the site, and the folders that it leaves empty."""
+    try:
+        (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise BadInput(f"{out / name} cannot be removed: {error.strerror}") from None
+    for above in list(PurePosixPath(name).parents)[:-1]:
+        with suppress(OSError):
+            (out / above).rmdir()
+
+
+def heavy(pages: Mapping[str, bytes]) -> list[tuple[str, int]]:
+    """Pages that hold more than a page should, with their bytes; downloads may be as large as they are."""
+    return [(name, len(text)) for name, text in pages.items() if name.endswith(".html") and len(text) > PAGE_BYTES]
+
+
+def _films(filed: Filed) -> str:
+    """The films of a run as a script that hands them to the viewer: a page from a disk may load no other file."""
+    return f"showFilms({views.script({'family': filed.record.task.family, 'films': list(filed.films)})});\n"
 
 
 def _asset(name: str) -> bytes:
@@ -252,4 +377,9 @@ def _known(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _objects(values: Sequence[Mapping[str, Any]]) -> str:
+    """A JSON array with one object a line, so that a change of one object is a change of one line."""
+    return "[\n" + ",\n".join(map(_compact, values)) + "\n]"

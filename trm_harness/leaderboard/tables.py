@@ -53,6 +53,13 @@ def flat(line: Line, columns: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def markdown_cell(text: str) -> str:
+    """Somebody's text in a cell of Markdown: nothing in it ends the cell, begins a tag, a link or code."""
+    for mark in "\\|[]`*":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.replace("<", "&lt;").split())
+
+
 def _json(board: Board) -> str:
     lines = [flat(line, board.columns) for line in board.lines]
     told = {"task": board.task, "metric": board.metric, "columns": list(board.columns), "rows": lines}
@@ -108,8 +115,9 @@ def _grid(board: Board, lines: list[Line], form: str) -> str:
 
     headers = ["system", "family", "parameters", "metric", *board.columns, *HEADERS]
     cells = [_cells(line, board.columns) for line in lines]
+    cells = [[" ".join(cell.split()) for cell in row] for row in cells]
     if form == "github":
-        cells = [[cell.replace("|", "\\|") for cell in row] for row in cells]
+        cells = [[markdown_cell(cell) for cell in row] for row in cells]
     # A column that is empty throughout costs width and says nothing.
     kept = [place for place in range(len(headers)) if any(row[place] for row in cells)]
     cells = [[row[place] for place in kept] for row in cells]

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trm_harness.leaderboard.archive import Filed
-from trm_harness.leaderboard.rows import OURS, PUBLIC_TASKS, Result, Row, filed_row
-from trm_harness.record import RunRecord
-from trm_harness.stats import wilson
+from trm_harness.leaderboard.rows import OURS, WHOLE, Result, Row, filed_row
+from trm_harness.record import RunRecord, describe
+from trm_harness.scoring.intervals import wilson
 
 REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, UNTESTED = VERDICTS = (
     "reproduced",
@@ -21,9 +21,6 @@ REPRODUCED, NOT_REPRODUCED, NOT_COMPARABLE, UNTESTED = VERDICTS = (
     "not comparable",
     "untested",
 )
-
-WHOLE = {"sudoku-extreme": 422_786, "maze-hard": 1_000, **PUBLIC_TASKS}
-"""Units of a benchmark's whole test set, on which a published score rests unless its label says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def _verdict(claim: Row, column: str, records: Sequence[Filed]) -> Verdict:
         return Verdict(claim, column, NOT_COMPARABLE, "; ".join(reasons[nearest.place]), nearest.place)
     speaking = max(comparable, key=lambda filed: (filed.record.headline.denominator, filed.place))
     row = filed_row(speaking)
-    verdict, why = compare(claim.results[column], claim.task, row.results[column])
+    verdict, why = compare(claim.results[column], WHOLE.get((claim.task, column)), row.results[column])
     return Verdict(claim, column, verdict, why, speaking.place)
 
 
@@ -92,7 +89,10 @@ def _training(claim: Row, record: RunRecord) -> Iterator[str]:
         yield f"demonstrations: {claim.demonstrations} there, {told.demonstrations} here"
     if told.extra_data:
         yield f"extra training data here: {', '.join(told.extra_data)}"
-    parts = [use.name for use in told.data if " of " in use.name]
+    own = [use.name for use in told.data if describe.OWN_FILES in use.name]
+    if own:
+        yield f"trained on files of one's own here: {'; '.join(own)}"
+    parts = [use.name for use in told.data if " of " in use.name.partition(describe.OWN_FILES)[0]]
     if parts:
         yield f"trained on part of the data here: {'; '.join(parts)}"
     foreign = sorted({use.task for use in told.data if use.task and use.task != claim.task})
@@ -112,12 +112,12 @@ def _inference(claim: Row, record: RunRecord) -> Iterator[str]:
         yield f"noise {protocol.noise:g} on the latent here"
 
 
-def compare(claim: Result, task: str, ours: Result) -> tuple[str, str]:
+def compare(claim: Result, whole: int | None, ours: Result) -> tuple[str, str]:
     """A verdict from the interval of the difference between two scores (Newcombe 1998, from their own intervals).
 
     A claim's own interval is Wilson's on the benchmark's whole set; that its number is rounded widens it.
     """
-    n = claim.total or WHOLE.get(task) or ours.total or 1
+    n = claim.total or whole or ours.total or 1
     share = claim.percent / 100
     low, high = (claim.low, claim.high) if claim.low is not None else _wilson_percent(share, n)
     rounding = _rounding(claim.percent)

@@ -11,19 +11,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from trm_harness.leaderboard.archive import Filed
+from trm_harness.leaderboard.archive import RERUN, RESCORED, SELF_REPORTED, Filed
 from trm_harness.leaderboard.board import Board, Line
 from trm_harness.leaderboard.rows import ENDS, OURS, Row, filed_row
 from trm_harness.leaderboard.tables import count, percent
 from trm_harness.leaderboard.verdicts import Verdict
-from trm_harness.record import RunRecord, ScoreEntry
+from trm_harness.record import RunRecord, ScoreEntry, describe
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([KMBT]?)", re.IGNORECASE)
 _SIZES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _LINKS = (
     (re.compile(r"arXiv:(\d{4}\.\d{4,5})\b"), "https://arxiv.org/abs/{}"),
-    (re.compile(r"github:([\w.-]+/[\w.-]+)@([0-9a-f]{7,40})$"), "https://github.com/{}/tree/{}"),
-    (re.compile(r"([\w.-]+/[\w.-]+)#(\d+)$"), "https://github.com/{}/issues/{}"),
+    (re.compile(r"github:([\w.-]+/[\w.-]+)@([0-9a-f]{7,40})\b"), "https://github.com/{}/tree/{}"),
+    (re.compile(r"^github:([\w.-]+/[\w.-]+)$"), "https://github.com/{}"),
+    (re.compile(r"^([\w.-]+/[\w.-]+)#(\d+)$"), "https://github.com/{}/issues/{}"),
+    (re.compile(r"^((?:arcprize\.org|[\w-]+\.github\.io)/[\w/-]+)$"), "https://{}"),
+    (re.compile(r"^arcprize\.org/leaderboard via ([\w-]+/[\w-]+) "), "https://github.com/{}"),
 )
 
 
@@ -61,14 +64,14 @@ def parameters_number(row: Row) -> float | None:
 def parameters_text(row: Row) -> str:
     """``6.83M + 135K table`` of ours; as printed by the source of others."""
     if row.network is None:
-        return row.parameters if row.level != OURS else "none"
+        return row.parameters if row.level != OURS else "not disclosed" if describe.is_service(row.family) else "none"
     return f"{count(row.network)}{f' + {count(row.puzzle_table)} table' if row.puzzle_table else ''}"
 
 
 def source_link(source: str) -> str:
     """Address of a source that names a paper, a repository or a thread; empty for any other text."""
     for pattern, address in _LINKS:
-        found = pattern.search(source) if "arXiv" in pattern.pattern else pattern.match(source)
+        found = pattern.search(source)
         if found:
             return address.format(*found.groups())
     return ""
@@ -94,6 +97,48 @@ def lines(board: Board, verdicts: Mapping[tuple[Any, ...], Verdict]) -> list[dic
     return [_line(anchor, line, board, verdicts) for anchor, line in named]
 
 
+def caveats(row: Row) -> list[str]:
+    """What weakens a leading score, by one rule for every row: many answers, more data, nobody who looked."""
+    told = []
+    if (row.samples or 1) > 1:
+        told.append(f"{row.samples:,} samples")
+    if row.training_data.startswith("extra"):
+        told.append("extra data")
+    if "protocol not checked" in row.notes:
+        told.append("protocol unchecked")
+    if row.level == "second-hand":
+        told.append("second-hand")
+    if row.verified == SELF_REPORTED:
+        told.append("self-reported")
+    if _is_our_service(row):
+        told.append("training unknown")
+    return told
+
+
+def _is_our_service(row: Row) -> bool:
+    """Whether a record of ours is of a service; what others published says so by its family."""
+    return row.level == OURS and describe.is_service(row.family)
+
+
+def level_text(row: Row) -> str:
+    """How far a row was checked. A service is a level of its own: its answers can be scored again, not made again."""
+    return f"service, {row.verified or row.level}" if _is_our_service(row) else row.verified or row.level
+
+
+def samples_text(row: Row) -> str:
+    """Answers drawn for a puzzle at test time."""
+    return "not stated" if row.samples is None else f"{row.samples:,}"
+
+
+def data_text(row: Row) -> str:
+    """What the weights were trained on, in two or three words."""
+    if row.training_data:
+        return "its own" if row.training_data == "benchmark" else "extra"
+    if describe.is_service(row.family):
+        return "undisclosed"
+    return "none" if (row.level == OURS and not row.network) or row.family in ENDS else "not stated"
+
+
 def _line(anchor: str, line: Line, board: Board, verdicts: Mapping[tuple[Any, ...], Verdict]) -> dict[str, Any]:
     row = line.row
     found = [verdicts[key] for column in row.results if (key := claim_key(row, column)) in verdicts]
@@ -106,10 +151,12 @@ def _line(anchor: str, line: Line, board: Board, verdicts: Mapping[tuple[Any, ..
         "parameters": parameters_number(row),
         "parameters_text": parameters_text(row),
         "training": row.demonstrations or ("" if row.network or row.level != OURS else "nothing trained"),
+        "samples": samples_text(row),
+        "data": data_text(row),
+        "caveats": caveats(row),
         "n": n_text(row),
-        "cost": cost_text(row),
         "dollars": next((result.cost_usd for result in row.results.values() if result.cost_usd is not None), None),
-        "level": row.verified or row.level,
+        "level": level_text(row),
         "verdict": max(found, key=lambda one: bool(one.place), default=None),
         "href": f"models/{slug(row.system)}.html" if row.place else "",
         "record": f"records/{row.place}.html" if row.place else "",
@@ -123,10 +170,39 @@ def n_text(row: Row) -> str:
     return " / ".join(dict.fromkeys(told)) or "not stated"
 
 
-def cost_text(row: Row) -> str:
-    """Dollars a task with what they count, in the order of the columns."""
-    dollars = [f"${result.cost_usd:.3g}" for result in row.results.values() if result.cost_usd is not None]
-    return " / ".join(dollars)
+def charts(board: Board, told: Sequence[Mapping[str, Any]], curves: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the pictures of a task are drawn from; some rows bear a name in them, column by column."""
+    names: dict[str, dict[str, str]] = {}
+    for column in board.columns:
+        for row, name in _landmarks(board, column):
+            anchor = next(line["id"] for line in told if line["row"] is row)
+            names.setdefault(anchor, {})[column] = name
+    rows = [point | ({"n": names[point["id"]]} if point["id"] in names else {}) for point in points(told)]
+    return {"columns": board.columns, "metric": board.metric, "rows": rows, "curves": curves}
+
+
+def _landmarks(board: Board, column: str) -> Iterator[tuple[Row, str]]:
+    """Rows that a picture names: TRM, HRM, the best recursive and language models, the best trained here."""
+    ranked = _ranked(board, column)
+    published = [row for row in ranked if row.level != OURS]
+    ours = [line.row for line in board.lines if line.row.level == OURS and column in line.row.results]
+    ours = sorted((row for row in ours if row.family not in ENDS), key=lambda row: -row.results[column].percent)
+    wanted = [
+        ("TRM", next((row for row in published if row.model.startswith("trm")), None)),
+        ("HRM", next((row for row in published if row.model.startswith("hrm")), None)),
+        *((_short(row.system), row) for family in ("recursive", "llm") if (row := _first(published, family))),
+        *((f"{row.system.removesuffix(f'.{board.task}')} (ours)", row) for row in ours[:2]),
+    ]
+    seen: list[Row] = []
+    for name, row in wanted:
+        if row is not None and not any(row is other for other in seen):
+            seen.append(row)
+            yield row, name
+
+
+def _short(system: str) -> str:
+    """A name without what stands in brackets behind it."""
+    return re.sub(r"\s*\([^)]*\)\s*$", "", system) or system
 
 
 def choices(told: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -134,6 +210,7 @@ def choices(told: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     return {
         "family": sorted({line["row"].family or "not stated" for line in told}),
         "training": sorted({line["training"] or "not stated" for line in told}),
+        "data": sorted({line["data"] for line in told}),
         "level": sorted({line["level"] for line in told}),
     }
 
@@ -156,6 +233,8 @@ def _point(line: Mapping[str, Any]) -> dict[str, Any]:
         "o": line["ours"],
         "k": line["ranked"],
         "p": line["parameters"],
+        "t": line["parameters_text"],
+        "a": line["samples"] if row.samples and row.samples > 1 else "",
         "b": row.cost_basis if line["dollars"] is not None else "",
         "w": float(row.facts["flops"]) if row.facts.get("flops") else None,
         "r": {column: {k: v for k, v in score.items() if v is not None} for column, score in scores.items()},
@@ -166,10 +245,14 @@ def _point(line: Mapping[str, Any]) -> dict[str, Any]:
 def curves(filed: Filed) -> Iterator[dict[str, Any]]:
     """Accuracy against supervision steps of a run that has several."""
     curve = filed.record.depth_curve
-    if curve and len(curve.accuracy) > 1:
+    # A curve of zeros shows nothing.
+    if curve and len(curve.accuracy) > 1 and any(curve.accuracy):
+        row = filed_row(filed)
+        column = next(iter(row.results)) if row else ""
         yield {
             "name": model_name(filed.record),
             "href": f"records/{filed.place}.html",
+            "c": column,
             "n": curve.n,
             "y": [_rounded(100 * value) for value in curve.accuracy],
         }
@@ -220,7 +303,9 @@ def best(board: Board, column: str) -> dict[str, Any]:
 def _ranked(board: Board, column: str) -> list[Row]:
     """Rows that are ranked in a column, the best first: the board itself stands in the order of its first column."""
     rows = [line.row for line in board.lines if column in line.ranks]
-    return sorted(rows, key=lambda row: -row.results[column].percent)
+    # Among equals the newest: twice stable.
+    newest = sorted(rows, key=lambda row: row.date or row.collected, reverse=True)
+    return sorted(newest, key=lambda row: -row.results[column].percent)
 
 
 def _first(rows: Iterable[Row], family: str) -> Row | None:
@@ -237,21 +322,51 @@ def remarks(board: Board) -> list[str]:
         told.append(
             "Public and semi-private are different sets of tasks. Compare within a column only; no chart mixes them."
         )
-    own = [line for line in board.lines if line.row.level == OURS]
-    if not own:
-        told.append(
-            "There is no record of this harness here yet: the puzzles do not ship with it. "
-            "All rows are scores that others published."
-        )
-    elif all(line.row.family in ENDS for line in own):
-        told.append("Our records here are exact solvers, copies and random fills: they mark the ends of the scale.")
     told += _language_models(board)
+    told += [f"Published scores were read at their sources {text}."] if (text := collected(_published(board))) else []
     if any(line.row.cost_basis == "compute share" for line in board.lines):
         told.append(
             "Dollars are labelled by what they count: API is the price of calls, compute share a whole run's compute "
             "divided by its tasks. The two do not compare."
         )
     return told
+
+
+def empty(board: Board) -> str:
+    """What there is to say where no network of ours has solved anything; empty where one has."""
+    own = [line.row for line in board.lines if line.row.level == OURS]
+    trained = [row for row in own if row.family not in ENDS]
+    if not own:
+        return "No record of this harness here yet: the puzzles do not ship with it. All rows are published scores."
+    if not trained:
+        return "No network trained with this harness has a record here yet: our rows are exact solvers and baselines."
+    if not any(result.percent for row in trained for result in row.results.values()):
+        return "None of our networks solves a task here yet."
+    return ""
+
+
+def _published(board: Board) -> list[Row]:
+    return [line.row for line in board.lines if line.row.level != OURS]
+
+
+def collected(rows: Iterable[Row]) -> str:
+    """``on 2026-06-16 (402), 2026-09-23 (164), 9 on a day not noted``: when published scores were read."""
+    days = Counter(row.collected for row in rows for _ in row.results)
+    unknown = days.pop("", 0)
+    told = [f"{day} ({count})" for day, count in sorted(days.items())]
+    rest = [f"{unknown} on a day not noted"] if unknown else []
+    return f"on {', '.join([*told, *rest])}" if told else ""
+
+
+def checked(filed: Iterable[Filed]) -> dict[str, int]:
+    """How many records were re-run, by what was re-run, and how many only re-scored."""
+    found = {"networks": 0, "ends": 0, "rescored": 0, "unchecked": 0}
+    for one in filed:
+        if one.level == RERUN:
+            found["ends" if one.record.model.family in ENDS else "networks"] += 1
+        else:
+            found["rescored" if one.level == RESCORED else "unchecked"] += 1
+    return found
 
 
 def _language_models(board: Board) -> Iterator[str]:
@@ -264,7 +379,7 @@ def _language_models(board: Board) -> Iterator[str]:
             continue
         top, small = llms[0], tiny[0]
         if not any(row.results[column].percent for row in llms):
-            years = sorted({row.date[:4] for row in llms})
+            years = sorted({row.date[:4] for row in llms if row.date})
             yield (
                 f"Every published language-model score here is 0.0 ({len(llms)} rows, {' and '.join(years)}); "
                 f"the best recursive model has {percent(small.results[column].percent)}."
@@ -272,7 +387,7 @@ def _language_models(board: Board) -> Iterator[str]:
         else:
             above = sum(row.results[column].percent > small.results[column].percent for row in llms)
             yield (
-                f"{column}: {above} of {len(llms)} language models rank above the best recursive model "
+                f"{column}: {above} of the {len(llms)} language-model rows here score above the best recursive model "
                 f"({small.system}, {percent(small.results[column].percent)}); the best has "
                 f"{percent(top.results[column].percent)} ({top.system})."
             )
@@ -363,12 +478,26 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
+def family_text(name: str) -> str:
+    """A family in a reader's words."""
+    return {"llm": "LLM", "trivial": "baseline", "": "not stated"}.get(name, name)
+
+
+def metric_text(name: str) -> str:
+    """A metric in a sentence."""
+    return {"exact": "exact match"}.get(name, name)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "percent": percent,
     "count": count,
     "slug": slug,
     "duration": duration,
     "source_link": source_link,
+    "caveats": caveats,
+    "level_text": level_text,
+    "family_text": family_text,
+    "metric_text": metric_text,
     "signif": lambda value: f"{value:.3g}",
     "group": lambda value: f"{value:,}",
 }

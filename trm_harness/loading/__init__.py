@@ -3,9 +3,17 @@
 The command line and the Python calls of :mod:`trm_harness.api` begin here; the evaluator never looks a name up.
 """
 
-from trm_harness.launch.choices import Choices, Launch, new_folder, plan_of, stored_launch, task_of
-from trm_harness.launch.guard import guard
-from trm_harness.launch.load import Start, again, declared, load, prepare, weights_of, workers
+from trm_harness.loading.choices import (
+    Choices,
+    Launch,
+    new_folder,
+    published_task,
+    stored_launch,
+    task_again,
+    task_of,
+)
+from trm_harness.loading.guard import guard
+from trm_harness.loading.load import Start, again, declared, load, prepare, weights_of, workers
 
 __all__ = [
     "Choices",
@@ -16,9 +24,10 @@ __all__ = [
     "guard",
     "load",
     "new_folder",
-    "plan_of",
     "prepare",
+    "published_task",
     "stored_launch",
+    "task_again",
     "task_of",
     "weights_of",
     "workers",

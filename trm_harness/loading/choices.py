@@ -4,55 +4,72 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from trm_harness.contracts import Task
-from trm_harness.environment import resolve_device
+from trm_harness.contracts import Model, Task
 from trm_harness.errors import BadInput, UnknownName
-from trm_harness.evaluate import InferencePlan
-from trm_harness.plugins import near
+from trm_harness.files.names import RUNS
+from trm_harness.files.paths import absolute
+from trm_harness.inference import InferencePlan
+from trm_harness.machine import resolve_device, usual_dtype
+from trm_harness.plugins.host import near
+from trm_harness.record import read
 from trm_harness.registry import Registry, default
 from trm_harness.specs import ModelSpec
+from trm_harness.types import plain
 from trm_harness.zoo import Card, cards, find, safetensors_metadata
 
-RUNS = Path("runs")
 TORCHLESS = ("solver", "trivial", "llm")
-OF_THE_PLAN = ("limit", "seed", "augment", "attempts", "steps", "halt", "halt_above")
-OF_THE_PLAN += ("restarts", "noise", "select", "batch_size")
+_PLANNED = {field.name for field in dataclasses.fields(InferencePlan)}
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Every choice of ``trm-harness eval``, under the names of its options; the defaults are the command's."""
+    """Every choice of ``trm-harness eval``; those that concern inference are the ``plan``."""
 
     task: str
     model: str
-    split: str | None = None
-    limit: int | None = None
-    puzzles: tuple[str, ...] = ()
-    augment: int = 1
-    restarts: int = 1
-    noise: float = 0.0
-    select: str = "mode"
-    attempts: int | None = None
-    steps: int | None = None
-    halt: str = "full"
-    halt_above: float = 0.5
-    seed: int = 0
+    plan: InferencePlan = field(default_factory=InferencePlan)
     weights: Path | None = None
     untrained: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     dtype: str = "auto"
     compiled: bool = False
-    batch_size: int | None = None
     data: Path | None = None
     allow_contaminated: bool = False
     adapt: str = ""
     adapt_steps: int = 100
+    adapt_lr: float = 1e-4
+
+    def __post_init__(self) -> None:
+        for name in ("settings", "adapt_steps", "adapt_lr"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
+
+    @classmethod
+    def of(cls, task: str, model: str, **choices: Any) -> Self:
+        """Choices under the names of the command's options. ``BadInput`` for one that an evaluation does not have."""
+        return cls(task, model).but(**choices)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Every name that :meth:`of` takes, besides ``task`` and ``model``."""
+        own = (field.name for field in dataclasses.fields(cls) if field.name not in ("task", "model", "plan"))
+        return (*(field.name for field in dataclasses.fields(InferencePlan)), *own)
+
+    def but(self, **choices: Any) -> Self:
+        """The same with other values for some. ``BadInput`` for an unknown name."""
+        for name in choices:
+            if name not in (known := ("task", "model", *self.names())):
+                raise BadInput(f"unknown choice {name!r}: known are {', '.join(known)}")
+        planned = {name: value for name, value in choices.items() if name in _PLANNED}
+        own = {name: value for name, value in choices.items() if name not in _PLANNED}
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, **planned), **own)
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,7 @@ class Launch:
     views: str = ""
     adapt: str = ""
     adapt_steps: int = 0
+    adapt_lr: float = 1e-4
     compiled: bool = False
 
 
@@ -87,57 +105,76 @@ def stored_launch(data: Mapping[str, Any], folder: Path) -> Launch:
         raise BadInput(f"{folder} was not begun by `trm-harness eval`: resume it where it was begun") from None
 
 
+def task_again(launch: Launch, folder: Path, data: Path | None = None) -> Task:
+    """The task that the run in ``folder`` was made with; ``data`` where its data lie elsewhere now."""
+    if launch.task not in default().tasks:
+        _name_plugins(folder)
+    return task_of(launch.task, data or (Path(launch.data) if launch.data else None), views=launch.views)
+
+
+def model_again(launch: Launch, folder: Path) -> None:
+    """``UnknownName`` if the model of the run in ``folder`` came with a plugin that is not in use here."""
+    if launch.model not in default().models:
+        _name_plugins(folder)
+
+
+def _name_plugins(folder: Path) -> None:
+    """``UnknownName`` that names the plugin files of the command that began the run, if it had any."""
+    words = shlex.split(read(folder).command)
+    files = [words[index + 1] for index, word in enumerate(words[:-1]) if word == "--plugin"]
+    files += [word.partition("=")[2] for word in words if word.startswith("--plugin=")]
+    if files:
+        given = " ".join(f"--plugin {file}" for file in files)
+        raise UnknownName(f"{folder} was begun with {given}: give that again")
+
+
 def task_of(name: str, data: Path | None = None, registry: Registry | None = None, views: str = "") -> Task:
     """The task object of ``name``, reading ``data`` instead of the bundled puzzles where given.
 
     ``views`` is as in :class:`Launch`.
     """
-    registry = registry or default()
-    spec = registry.tasks.spec(name)
-    if views:
-        spec = dataclasses.replace(spec, options={**spec.options, "views": views})
-    return registry.tasks.resolve(name)(spec, data)
+    return (registry or default()).task(name, data, views)
 
 
-def plan_of(task: Task, choices: Choices) -> InferencePlan:
-    """The choices that concern inference."""
-    return InferencePlan(
-        split=choices.split or task.spec.default_split,
-        puzzles=choices.puzzles,
-        **{name: getattr(choices, name) for name in OF_THE_PLAN},
-    )
+@cache
+def published_task(name: str, registry: Registry) -> Task:
+    """:func:`task_of` of the published puzzles, made once for all who only read them: their hashes take a while."""
+    return task_of(name, None, registry)
 
 
-def launch_of(task: Task, choices: Choices) -> Launch:
+def launch_of(choices: Choices) -> Launch:
     """The choices that concern task and model, resolved; ``BadInput`` if they do not go together."""
-    weights, untrained = choices.weights, choices.untrained
+    weights, untrained, task = choices.weights, choices.untrained, default().tasks.spec(choices.task)
     if weights and untrained:
         raise BadInput("--weights and --untrained exclude each other")
     if choices.compiled and choices.adapt:
         raise BadInput("--compile and --adapt exclude each other: what is compiled does not learn")
-    spec, card = _spec_and_card(choices.model, task.spec.id, search=not (weights or untrained))
-    if spec.needs_weights and not (weights or untrained or card):
-        raise BadInput(_no_weights(spec, task.spec.id))
+    given = default().models.given(choices.model)
+    if given is not None and (weights or untrained or choices.settings):
+        raise BadInput(f"{choices.model} is a model object: weights, untrained and settings are those it was made with")
+    spec, card = _spec_and_card(choices.model, task.id, search=given is None and not (weights or untrained))
+    if spec.needs_weights and given is None and not (weights or untrained or card):
+        raise BadInput(_no_weights(spec, task.id))
     if weights and not weights.is_file():
         raise BadInput(f"weights file {weights} does not exist: check --weights")
-    device = resolve_device(choices.device, uses_torch=spec.family not in TORCHLESS)
-    dtype = choices.dtype
-    if dtype == "auto":
-        dtype = "bfloat16" if device.startswith("cuda") else "float32"
+    if weights and spec.reads != (".safetensors",) and not weights.name.endswith(spec.reads):
+        raise BadInput(f"{weights}: model {spec.id} reads files that end in {', '.join(spec.reads)}: give one of those")
+    device, dtype = _where(choices, spec) if given is None else _where_it_lies(given)
     return Launch(
-        task=task.spec.id,
+        task=task.id,
         model=spec.id,
         card=card.name if card else "",
-        weights=str(weights or ""),
-        data=str(choices.data or ""),
+        weights=absolute(weights),
+        data=absolute(choices.data),
         untrained=untrained,
         device=device,
         dtype=dtype,
-        seed=choices.seed,
+        seed=choices.plan.seed,
         settings=_known_settings(spec, choices.settings),
-        views=_views(card, weights),
+        views="" if weights and spec.reads_itself(weights.name) else _views(card, weights),
         adapt=choices.adapt,
         adapt_steps=choices.adapt_steps if choices.adapt else 0,
+        adapt_lr=choices.adapt_lr,
         compiled=choices.compiled,
     )
 
@@ -167,8 +204,6 @@ def new_folder(task: str, model: str) -> Path:
 
 def _spec_and_card(name: str, task: str, search: bool) -> tuple[ModelSpec, Card | None]:
     """The architecture behind a model's or card's name, and its card for the task if weights are to be searched."""
-    from fnmatch import fnmatchcase
-
     registry = default()
     card = find(name, task, registry) if search else cards(registry).get(name)
     if card is None and name not in registry.models.names() and "." in name:
@@ -176,8 +211,9 @@ def _spec_and_card(name: str, task: str, search: bool) -> tuple[ModelSpec, Card 
         if architecture in registry.models.names():
             raise UnknownName(f"unknown card {name!r}: `trm-harness zoo list '{architecture}.*'` shows those there are")
     spec = registry.models.spec(card.architecture if card else name)
-    if not any(fnmatchcase(task, pattern) for pattern in spec.tasks):
-        raise BadInput(f"model {spec.id} answers {', '.join(spec.tasks)} only, not task {task}")
+    if not spec.answers(registry.tasks.spec(task)):
+        what = f"{', '.join(spec.tasks)} only" + (f", if they declare {', '.join(spec.needs)}" if spec.needs else "")
+        raise BadInput(f"model {spec.id} answers {what}, not task {task}")
     if search and card and card.source.format == "reference":
         made = f"`trm-harness zoo import {card.name}` makes weights of it"
         raise BadInput(f"card {card.name} names a checkpoint of the reference implementation: {made}")
@@ -188,11 +224,25 @@ def _spec_and_card(name: str, task: str, search: bool) -> tuple[ModelSpec, Card 
 
 def _no_weights(spec: ModelSpec, task: str) -> str:
     """The ways on where the zoo has nothing."""
+    made = f"make some with `trm-harness train --task {task} --model {spec.id}`, " if spec.trainable else ""
     return (
-        f"model {spec.id} has no weights for task {task}: fetch some with `trm-harness zoo pull`, make some with "
-        f"`trm-harness train --task {task} --model {spec.id}`, name a file with --weights FILE, "
-        "or see it run without any by --untrained"
+        f"model {spec.id} has no weights for task {task}: fetch some with `trm-harness zoo pull`, {made}name a file "
+        f"({', '.join(spec.reads)}) with --weights FILE, or see it run without any by --untrained"
     )
+
+
+def _where(choices: Choices, spec: ModelSpec) -> tuple[str, str]:
+    """Device and number format."""
+    device = resolve_device(choices.device, uses_torch=spec.family not in TORCHLESS)
+    usual = usual_dtype(device) if spec.family not in TORCHLESS and choices.dtype == "auto" else "float32"
+    return device, usual if choices.dtype == "auto" else choices.dtype
+
+
+def _where_it_lies(model: Model) -> tuple[str, str]:
+    """Device and number format of a model object: those of its network, if it has one."""
+    network = getattr(model, "network", None)
+    dtype = str(getattr(network, "dtype", "float32")).removeprefix("torch.")
+    return str(getattr(network, "device", "cpu")), dtype
 
 
 def _views(card: Card | None, weights: Path | None) -> str:

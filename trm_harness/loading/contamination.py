@@ -7,27 +7,30 @@ What cannot be compared is reported as not checked, never as clean.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar, runtime_checkable
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trm_harness.contracts import Task
+from trm_harness.contracts import Fingerprinted, Task, Versions
 from trm_harness.errors import HarnessError
 from trm_harness.fingerprint import canonical_fingerprint, grid_bytes
+from trm_harness.lazy import Lazy
+from trm_harness.loading.fingerprints import Described, Fingerprints, Pair, drawn, kept, keys_of, save
 from trm_harness.record import CheckedEntry, ContaminationEntry, DataUse, TrainingEntry
-from trm_harness.types import Grid, Puzzle
+from trm_harness.specs import TaskSpec
+from trm_harness.types import Puzzle
 
 _Key, _Value = TypeVar("_Key"), TypeVar("_Value")
 
-Pair = tuple[Grid, Grid]
-"""A question and its answer."""
-
-MOST_PUZZLES = 5_000
-"""Declared data of more puzzles is not compared: an endless generated split would take longer than the evaluation."""
+MOST_PUZZLES = 100_000
+"""Declared data of more puzzles is not compared. Drawing so many takes minutes, once (:mod:`.fingerprints`)."""
 
 MOST_SHARED = 0.05
 """Share of a benchmark's evaluated split that may stand in its own training split, or be shown by its demonstrations,
@@ -38,15 +41,6 @@ MOST_IDS = 20
 
 NOTHING_TRAINED = ContaminationEntry(status="nothing trained")
 UNKNOWN = ContaminationEntry(status="unknown")
-
-
-@runtime_checkable
-class Versions(Protocol):
-    """A task that knows more versions of its data than its own splits, besides :class:`~trm_harness.contracts.Task`."""
-
-    def data_version(self, sha256: str) -> tuple[str, Sequence[Puzzle]] | None:
-        """Name and puzzles of the version with that content hash, ``None`` if it is not at hand."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +56,8 @@ class Asked:
 class Found:
     """A declared body of data and its puzzles.
 
-    ``own``: a split of the very benchmark that is evaluated; ``evaluated``: the very split.
+    ``own``: a split of the very benchmark that is evaluated; ``evaluated``: the very split. ``version``: the task's.
+    ``shipped``: a file of its fingerprints. ``other_size``: of a task that can share no puzzle with the evaluated one.
     """
 
     task: str
@@ -70,6 +65,9 @@ class Found:
     puzzles: Sequence[Puzzle]
     own: bool = False
     evaluated: bool = False
+    version: int = 0
+    shipped: Path | None = None
+    other_size: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,31 +89,65 @@ class Pairs:
 
     def __init__(self, named: Iterable[tuple[str, Pair]]) -> None:
         self._named = list(named)
-        self._canonical: dict[tuple[object, ...], dict[str, list[str]]] = {}
 
     def __len__(self) -> int:
         return len(self._named)
 
-    def find(self, pair: Pair) -> tuple[str, ...]:
-        """Names of the pairs equal to ``pair``: those equal cell by cell if there are any, else the symmetric ones."""
-        verbatim = self._verbatim.get(_bytes(pair))
-        if verbatim:
-            return tuple(dict.fromkeys(verbatim))
-        shape = outline(pair)
-        if shape not in self._outlines:
-            return ()
-        if shape not in self._canonical:
-            self._canonical[shape] = _grouped((canonical(other), name) for name, other in self._outlines[shape])
-        return tuple(dict.fromkeys(self._canonical[shape].get(canonical(pair), ())))
+    def find(self, pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
+        """For each of ``pairs`` the names of the equal ones: equal cell by cell if there are any, else symmetric."""
+        return [self._equal(pair, key) for pair, key in zip(pairs, keys_of(pairs).tolist(), strict=True)]
 
-    # Cheapest first: bytes, then what no symmetry changes, and canonical forms only where both cannot decide.
-    @cached_property
-    def _verbatim(self) -> dict[bytes, list[str]]:
-        return _grouped((_bytes(pair), name) for name, pair in self._named)
+    def _equal(self, pair: Pair, key: int) -> tuple[str, ...]:
+        """Names of the pairs equal to ``pair``, whose key is ``key``. Canonical forms only where no bytes agree."""
+        alike = [named for place in self._places.get(key, ()) for named in self._at(place)]
+        equal = [name for name, other in alike if _bytes(other) == _bytes(pair)]
+        if alike and not equal:
+            form = canonical(pair)
+            equal = [name for name, other in alike if canonical(other) == form]
+        return tuple(dict.fromkeys(equal))
+
+    def _at(self, place: int) -> Sequence[tuple[str, Pair]]:
+        return self._named[place : place + 1]
 
     @cached_property
-    def _outlines(self) -> dict[tuple[object, ...], list[tuple[str, Pair]]]:
-        return _grouped((outline(pair), (name, pair)) for name, pair in self._named)
+    def _places(self) -> dict[int, list[int]]:
+        return _grouped(zip(self._keys().tolist(), range(len(self)), strict=True))
+
+    def _keys(self) -> NDArray[np.uint32]:
+        return keys_of([pair for _, pair in self._named])
+
+
+class DrawnPairs(Pairs):
+    """Pairs of ``puzzles`` that are drawn when looked at: known by their fingerprints, drawn again where these agree.
+
+    ``use`` as in :func:`pairs_of`.
+    """
+
+    def __init__(self, puzzles: Sequence[Puzzle], use: str, known: Fingerprints) -> None:
+        self._puzzles, self._use, self._known = puzzles, use, known
+
+    def __len__(self) -> int:
+        return len(self._known.keys)
+
+    def _at(self, place: int) -> Sequence[tuple[str, Pair]]:
+        return list(pairs_of([self._puzzles[int(self._known.places[place])]], self._use))
+
+    def _keys(self) -> NDArray[np.uint32]:
+        return self._known.keys
+
+
+class StrangePairs(Pairs):
+    """``count`` pairs of another size than whatever is looked up: none is ever found, so none has to be drawn."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def find(self, pairs: Sequence[Pair]) -> list[tuple[str, ...]]:
+        """Nothing for each of ``pairs``."""
+        return [() for _ in pairs]
 
 
 def check(
@@ -153,7 +185,7 @@ def check(
         demonstrated=len(demonstrated),
         ids=tuple(seen[True])[:MOST_IDS],
         checked=tuple(checked),
-        not_checked=tuple(missing),
+        not_checked=tuple(dict.fromkeys(missing)),
     )
 
 
@@ -163,7 +195,9 @@ def locate(use: DataUse, asked: Asked, registered: Sequence[Task]) -> Found | st
         return "no hash is declared"
     # What the declaration names itself comes first, so that the usual case reads one split.
     tasks = [*registered, *([] if asked.task in registered else [asked.task])]
-    hinted = sorted(tasks, key=lambda task: task.spec.id != (use.task or asked.task.spec.id))
+    named = named_task(use)
+    hint = named if named in {task.spec.id for task in tasks} else asked.task.spec.id
+    hinted = sorted(tasks, key=lambda task: task.spec.id != hint)
     for task in hinted:
         for split in sorted(task.spec.splits, key=lambda name: name != use.split):
             if _sha256(task, split) == use.sha256:
@@ -174,6 +208,16 @@ def locate(use: DataUse, asked: Asked, registered: Sequence[Task]) -> Found | st
     if puzzles is None:
         return "no data of that hash is on this machine"
     return Found(name, "", puzzles) if len(puzzles) <= MOST_PUZZLES else _too_many(puzzles)
+
+
+def named_task(use: DataUse) -> str:
+    """The task that a declaration names: outright, or as the first word of its name (``maze-8x8/train``)."""
+    return use.task or re.split(r"[/\s]", use.name, maxsplit=1)[0]
+
+
+def of_one_size(one: TaskSpec, other: TaskSpec) -> bool:
+    """Whether two tasks could share a puzzle: of one family, with as many symbols and tokens."""
+    return (one.family, one.vocab_size, one.seq_len) == (other.family, other.vocab_size, other.seq_len)
 
 
 def pairs_of(puzzles: Iterable[Puzzle], use: str = "all pairs") -> Iterator[tuple[str, Pair]]:
@@ -190,41 +234,33 @@ def pairs_of(puzzles: Iterable[Puzzle], use: str = "all pairs") -> Iterator[tupl
             yield from ((puzzle.id, pair) for pair in puzzle.demonstrations)
 
 
+def write_fingerprints(task: Task, split: str, path: Path) -> None:
+    """Draw ``split`` of ``task`` and write the fingerprints of all its pairs to ``path``, for it to bring along."""
+    puzzles, part = task.puzzles(split), "all pairs"
+    about = Described(task.spec.id, task.spec.version, task.source(split).sha256, len(puzzles), part)
+    save(path, about, drawn(puzzles, lambda some: pairs_of(some, part)))
+
+
 def overlap(puzzles: Iterable[Puzzle], others: Sequence[Puzzle]) -> list[Equal]:
     """Every puzzle of ``puzzles`` whose question and answer are among the pairs of ``others``."""
     by_id = {other.id: other for other in others}
     asked = Pairs(pairs_of(others, "test answers"))
     shown = Pairs(pairs_of(others, "demonstrations only"))
     found: list[Equal] = []
-    for puzzle in puzzles:
-        pair = (puzzle.input, puzzle.answer)
-        if puzzle.answer is None:
-            continue
-        if ids := asked.find(pair):
+    known = [puzzle for puzzle in puzzles if puzzle.answer is not None]
+    tests = _tests(known)
+    for puzzle, ids, shown_by in zip(known, asked.find(tests), shown.find(tests), strict=True):
+        if ids:
             whole = tuple(name for name in ids if _same(puzzle, by_id[name]))
             found.append(Equal(puzzle.id, puzzle.group, "puzzle" if whole else "pair", whole or ids))
-        elif ids := shown.find(pair):
-            found.append(Equal(puzzle.id, puzzle.group, "demonstration", ids))
+        elif shown_by:
+            found.append(Equal(puzzle.id, puzzle.group, "demonstration", shown_by))
     return found
 
 
 def canonical(pair: Pair) -> str:
     """The same text for exactly the pairs that are equal under a turn or reflection and a renaming of symbols."""
     return canonical_fingerprint(Puzzle("", "", *pair))
-
-
-def outline(pair: Pair) -> tuple[object, ...]:
-    """What no symmetry changes, far cheaper than :func:`canonical`: unequal outlines mean unequal pairs.
-
-    How many cells are not 0 in each row and column, up to order, and how often each symbol but 0 comes in question
-    and answer, up to names.
-    """
-    columns, rows = (
-        tuple(tuple(sorted(np.count_nonzero(grid, axis=axis).tolist())) for grid in pair) for axis in (0, 1)
-    )
-    counts = (np.bincount(grid.ravel(), minlength=256)[1:].tolist() for grid in pair)
-    # A transposition makes columns of all rows, in both grids at once.
-    return min((columns, rows), (rows, columns)), tuple(sorted(filter(any, zip(*counts, strict=True))))
 
 
 def _compare(
@@ -236,10 +272,12 @@ def _compare(
     """
     joint = training.demonstrations in ("joint", "per-task")
     part = use.use or ("demonstrations only" if found.evaluated and joint else "all pairs")
-    pairs = Pairs(pairs_of(found.puzzles, part))
-    seen = {puzzle.id: puzzle.group for puzzle in known if pairs.find((puzzle.input, puzzle.answer))}
-    shown = {puzzle.group for puzzle in known if any(pairs.find(pair) for pair in puzzle.demonstrations)}
-    if 0 < len(seen) <= _left_out(use, found):
+    pairs = _pairs(use, found, part)
+    seen = {puzzle.id: puzzle.group for puzzle, equal in zip(known, pairs.find(_tests(known)), strict=True) if equal}
+    demonstrations = [(puzzle.group, pair) for puzzle in known for pair in puzzle.demonstrations]
+    equals = pairs.find([pair for _, pair in demonstrations])
+    shown = {group for (group, _), equal in zip(demonstrations, equals, strict=True) if equal}
+    if seen and len(seen) <= _left_out(use, found):
         return (
             f"has {len(seen):,} of the evaluated puzzles, but {use.puzzles:,} of its {len(found.puzzles):,} were "
             "trained on and the declaration does not say which"
@@ -266,13 +304,31 @@ def _counts(found: Found, part: str, pairs: Pairs, asked: Asked) -> bool:
         return True
     # Over the whole split: of a selection of one, one shared puzzle would be all.
     whole = [puzzle for puzzle in asked.task.puzzles(asked.split) if puzzle.answer is not None]
-    return sum(bool(pairs.find((puzzle.input, puzzle.answer))) for puzzle in whole) > MOST_SHARED * len(whole)
+    return sum(map(bool, pairs.find(_tests(whole)))) > MOST_SHARED * len(whole)
 
 
 def _left_out(use: DataUse, found: Found) -> int:
     """Puzzles of the data that were not trained on. Some declare puzzles, some groups; neither means all of it."""
+    if use.puzzles is None or use.puzzles >= len(found.puzzles):
+        return 0
     groups = len({puzzle.group for puzzle in found.puzzles})
-    return 0 if use.puzzles in (None, groups) else max(0, len(found.puzzles) - use.puzzles)
+    return 0 if use.puzzles == groups else len(found.puzzles) - use.puzzles
+
+
+def _pairs(use: DataUse, found: Found, part: str) -> Pairs:
+    """The pairs that ``part`` of the found puzzles is; those of a drawn split by the fingerprints that are kept."""
+    if not isinstance(found.puzzles, Lazy):
+        return Pairs(pairs_of(found.puzzles, part))
+    if found.other_size:
+        return StrangePairs(len(found.puzzles))
+    about = Described(found.task, found.version, use.sha256, len(found.puzzles), part)
+    known = kept(about, found.shipped, lambda: drawn(found.puzzles, lambda some: pairs_of(some, part)))
+    return DrawnPairs(found.puzzles, part, known)
+
+
+def _tests(puzzles: Iterable[Puzzle]) -> list[Pair]:
+    """Question and answer of each of ``puzzles``, whose answers are known."""
+    return [(puzzle.input, puzzle.answer) for puzzle in puzzles]
 
 
 def _in_split(task: Task, split: str, asked: Asked, registered: Sequence[Task]) -> Found:
@@ -280,7 +336,17 @@ def _in_split(task: Task, split: str, asked: Asked, registered: Sequence[Task]) 
     # Only published data may share puzzles between its splits unpunished: a user's own files are checked in full.
     published = task in registered and asked.split in task.spec.splits
     own = published and _sha256(task, asked.split) == _sha256(asked.task, asked.split)
-    return Found(task.spec.id, split, task.puzzles(split), own or evaluated, evaluated)
+    shipped = task.fingerprints(split) if isinstance(task, Fingerprinted) else None
+    puzzles = task.puzzles(split)
+    sides = [_side(spec) for spec in (task.spec, asked.task.spec)]
+    other_size = 0 not in sides and sides[0] != sides[1]
+    return Found(task.spec.id, split, puzzles, own or evaluated, evaluated, task.spec.version, shipped, other_size)
+
+
+def _side(spec: TaskSpec) -> int:
+    """Side of the square grids that all of a task's puzzles are; 0 if they may be of any size."""
+    side = spec.options.get("size", 0)
+    return side if isinstance(side, int) and side * side == spec.seq_len else 0
 
 
 def _sha256(task: Task, split: str) -> str:

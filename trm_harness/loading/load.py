@@ -10,27 +10,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trm_harness.contracts import Compilable, Model, ModelRequest, Task
-from trm_harness.environment import own_device, public_command, share_cores
+from trm_harness.contracts import Compilable, KnowsIdentities, Model, ModelRequest, Task
 from trm_harness.errors import BadInput, HarnessError, PluginError
-from trm_harness.evaluate import InferencePlan, Setting, check_folder, select
-from trm_harness.evaluate.stored import StoredPlan
-from trm_harness.evaluate.workers import Workers
+from trm_harness.evaluate import Setting, check_folder
+from trm_harness.files.hub import cache_only
+from trm_harness.files.read import parse_json
 from trm_harness.fingerprint import file_sha256
-from trm_harness.hub import cache_only
-from trm_harness.launch.choices import (
+from trm_harness.inference import InferencePlan, Selection, select
+from trm_harness.inference.plan_file import StoredPlan
+from trm_harness.inference.workers import Workers
+from trm_harness.loading.choices import (
     Choices,
     Launch,
     as_mapping,
     launch_of,
+    model_again,
     new_folder,
-    plan_of,
     stored_launch,
+    task_again,
     task_of,
 )
-from trm_harness.launch.guard import guard
-from trm_harness.registry import default
-from trm_harness.untrusted import parse_json
+from trm_harness.loading.guard import guard
+from trm_harness.machine import is_accelerator, own_device, share_cores
+from trm_harness.record.describe import is_service
+from trm_harness.record.environment import public_command
+from trm_harness.registry import default, published
+from trm_harness.specs import ModelSpec
+from trm_harness.types import BLANK_NAME
 from trm_harness.zoo import Card, cards, named, safetensors_metadata, weights_path
 
 
@@ -41,6 +47,7 @@ class Start:
     task: Task
     model: Model
     plan: InferencePlan
+    selection: Selection
     out: Path
     setting: Setting
     launch: Launch
@@ -48,29 +55,38 @@ class Start:
 
 def prepare(choices: Choices, out: Path | None = None, command: str | None = None) -> Start:
     """A new run, checked in full before anything is written. ``command`` is what its record says began it."""
-    task = task_of(choices.task, choices.data)
-    plan = plan_of(task, choices)
-    plan.check(task)
-    select(task, plan)
-    launch = launch_of(task, choices)
-    if launch.views:
-        task = task_of(choices.task, choices.data, views=launch.views)
+    launch = launch_of(choices)
+    task = task_of(choices.task, choices.data, views=launch.views)
+    plan = choices.plan.of(task.spec)
+    selection = select(task, plan)
     out = out or new_folder(launch.task, launch.card or launch.model)
     check_folder(out)
     card, weights = weights_of(launch)
-    contamination = guard(task, plan, launch, declared(card, weights), choices.allow_contaminated)
+    plan = _with_bar(plan, card, task)
+    known = declared(card, weights, default().models.spec(launch.model))
+    contamination = guard(task, plan.split, selection, launch, known, choices.allow_contaminated)
     model, setting = load(launch, task, plan, card, weights)
     own = _has_own_data(launch, task, plan.split)
     said = public_command(["trm-harness", *sys.argv[1:]]) if command is None else command
-    setting = dataclasses.replace(setting, contamination=contamination, own_data=own, command=said)
-    return Start(task, model, plan, out, setting, launch)
+    notes = (*setting.notes, *_unknown_identities(task, selection, model))
+    setting = dataclasses.replace(setting, contamination=contamination, own_data=own, command=said, notes=notes)
+    return Start(task, model, plan, selection, out, setting, launch)
+
+
+def _with_bar(plan: InferencePlan, card: Card | None, task: Task) -> InferencePlan:
+    """The plan with the bar that was chosen for the card's weights, where settled halting is asked for without one."""
+    known = card is not None and card.halting is not None and card.task == task.spec.id
+    if plan.halt != "settled" or plan.halt_above is not None or not known:
+        return plan
+    return dataclasses.replace(plan, halt_above=card.halting.settled_above)
 
 
 def again(folder: Path, processes: int = 1) -> tuple[Task, Model, Workers | None]:
     """Task and model of an interrupted run, from its own ``plan.json``, and the processes that are to answer."""
     stored = StoredPlan.load(folder)
     launch = stored_launch(stored.launch, folder)
-    task = task_of(launch.task, Path(launch.data) if launch.data else None, views=launch.views)
+    task = task_again(launch, folder)
+    model_again(launch, folder)
     model, _ = load(launch, task, stored.plan, *weights_of(launch))
     return task, model, workers(launch, stored.plan, processes)
 
@@ -84,8 +100,8 @@ def _in_process(launch: Launch, plan: InferencePlan, count: int, place: int) -> 
     """Task and model of one of ``count`` processes: its own GPU, or its share of the cores."""
     task = task_of(launch.task, Path(launch.data) if launch.data else None, views=launch.views)
     uses_torch = bool(launch.weights or launch.card or launch.untrained)
-    if uses_torch and launch.device.startswith("cuda"):
-        launch = dataclasses.replace(launch, device=own_device(place))
+    if uses_torch and is_accelerator(launch.device):
+        launch = dataclasses.replace(launch, device=own_device(launch.device.partition(":")[0], place))
     elif uses_torch:
         share_cores(count)
     return task, load(launch, task, plan, *weights_of(launch))[0]
@@ -102,7 +118,8 @@ def load(
         spec=spec,
         task=task.spec,
         weights=weights,
-        card=declared(card, weights),
+        weights_sha256=_sha256(card, weights),
+        card=declared(card, weights, spec),
         device=launch.device,
         dtype=launch.dtype,
         seed=launch.seed,
@@ -117,6 +134,7 @@ def load(
         raise PluginError(f"model {spec.id} of {owner} cannot be made: {type(error).__name__}: {error}") from error
     if weights:
         _check_settings(launch, model)
+        _check_hash(request, model)
     if launch.adapt:
         model = _adapted(launch, task, plan, model)
     failures = _compile(launch, model) if launch.compiled else []
@@ -129,10 +147,11 @@ def load(
         untrained=launch.untrained,
         launch=as_mapping(launch),
         distributions=tuple(owner.distribution for owner in owners),
-        notes=(*_notes(card, task), *failures),
+        notes=(*_notes(card, task), *_sampling(spec, plan), *failures),
         compiled=launch.compiled and not failures,
         adapt=launch.adapt,
         adapt_steps=launch.adapt_steps,
+        adapt_lr=launch.adapt_lr if launch.adapt == "full" else None,
     )
 
 
@@ -147,9 +166,10 @@ def _compile(launch: Launch, model: Model) -> list[str]:
 
 def _adapted(launch: Launch, task: Task, plan: InferencePlan, model: Model) -> Model:
     """The model that learns each task before it answers it."""
-    from trm_harness.adapt import Adaptation, AdaptedModel
+    from trm_harness.train.adapt import Adaptation, AdaptedModel
 
-    return AdaptedModel(model, task, Adaptation(launch.adapt, launch.adapt_steps, plan.augment, plan.seed))
+    wanted = Adaptation(launch.adapt, launch.adapt_steps, plan.augment, plan.seed, launch.adapt_lr)
+    return AdaptedModel(model, task, wanted)
 
 
 def _with_adaptation(told: Mapping[str, Any], launch: Launch, task: Task, plan: InferencePlan) -> Mapping[str, Any]:
@@ -174,19 +194,41 @@ def weights_of(launch: Launch) -> tuple[Card | None, Path | None]:
     if not launch.weights:
         return None, None
     path = Path(launch.weights)
-    safetensors_metadata(path)
+    if not default().models.spec(launch.model).reads_itself(path.name):
+        safetensors_metadata(path)
     sha256 = file_sha256(path)
     return next((card for card in cards(default()).values() if card.sha256 == sha256), None), path
 
 
-def declared(card: Card | None, weights: Path | None) -> Mapping[str, Any]:
-    """The card as a mapping; without one, what the weights file itself says of its training, if it does."""
-    if card or not weights:
+def declared(card: Card | None, weights: Path | None, spec: ModelSpec | None = None) -> Mapping[str, Any]:
+    """The card as a mapping; without one, what the weights file itself says of its training, if it does.
+
+    A file that only the model can read says nothing here: what it was trained on is unknown.
+    """
+    if card or not weights or (spec and spec.reads_itself(weights.name)):
         return card.mapping() if card else {}
     training = parse_json(safetensors_metadata(weights).get("training", "{}"), f"{weights.name}: its declaration")
     if not isinstance(training, dict):
         raise BadInput(f"{weights.name}: its training declaration is damaged: get the file again")
     return {"name": weights.name, "training": training} if training else {}
+
+
+def _sha256(card: Card | None, weights: Path | None) -> str:
+    """Hash of a weights file; empty without one."""
+    if not weights:
+        return ""
+    return card.sha256 if card and card.sha256 else file_sha256(weights)
+
+
+def _check_hash(request: ModelRequest, model: Model) -> None:
+    """``PluginError`` if the model states another hash than its file's: the record would name other weights."""
+    stated, found = model.facts().weights_sha256, request.weights_sha256
+    if stated != found:
+        name = request.weights.name if request.weights else "no weights"
+        raise PluginError(
+            f"model {request.spec.id} states the sha256 {stated[:12] or '(none)'} for {name}, which has {found[:12]}: "
+            "let facts() give request.weights_sha256"
+        )
 
 
 def _check_settings(launch: Launch, model: Model) -> None:
@@ -199,16 +241,23 @@ def _check_settings(launch: Launch, model: Model) -> None:
 
 
 def _has_own_data(launch: Launch, task: Task, split: str) -> bool:
-    """Whether ``--data`` gave other puzzles than the task's published ones; so counts what cannot be compared here."""
-    source = task.source(split)
+    """Whether the puzzles are others than the task's published ones; so counts what cannot be compared here."""
+    source, given = task.source(split), default().tasks.given(launch.task) is not None
     # A source names the hub's repository only where it knows the file for the published one, byte for byte.
-    if not launch.data or source.name == task.spec.options.get("repository"):
+    if not (launch.data or given) or source.name == task.spec.options.get("repository"):
         return False
     try:
         with cache_only():
-            return task_of(launch.task, None).source(split).sha256 != source.sha256
+            return task_of(launch.task, None, published()).source(split).sha256 != source.sha256
     except HarnessError:
         return True
+
+
+def _sampling(spec: ModelSpec, plan: InferencePlan) -> Iterator[str]:
+    """What a reader should know of samples that a service was asked for."""
+    if is_service(spec.family) and plan.restarts > 1 and spec.config.get("temperature") == 0:
+        same = f"{plan.restarts} samples at temperature 0 are mostly the same"
+        yield f"{same}: --set temperature=0.7, say, makes them differ"
 
 
 def _notes(card: Card | None, task: Task) -> Iterator[str]:
@@ -224,10 +273,22 @@ def _notes(card: Card | None, task: Task) -> Iterator[str]:
         yield f"card {card.name} was made with version {made} of task {card.task}, this is version {here}"
 
 
+def _unknown_identities(task: Task, selection: Selection, model: Model) -> Iterator[str]:
+    """How many evaluated groups have no row in the model's table of identities, and the way to give them one."""
+    if not task.spec.has_identities or not isinstance(model, KnowsIdentities):
+        return
+    each = {puzzle.group: puzzle for puzzle in reversed(selection)}
+    names = [task.encode(puzzle.without_answer(), "", model.encoding).identity for puzzle in each.values()]
+    unknown = len(model.unknown(names))
+    if unknown:
+        lacks = f"{unknown:,} of {len(names):,} evaluated {task.spec.id} groups have no row in the puzzle table"
+        yield f"{lacks} of these weights and read its blank one: --adapt puzzle-embedding learns a row for each"
+
+
 def _identities(task: Task, plan: InferencePlan) -> tuple[str, ...]:
     """Rows of an untrained puzzle table: the blank, then every puzzle of the split as it stands."""
     if not task.spec.has_identities:
         return ()
     puzzles = task.puzzles(plan.split)
     names = dict.fromkeys(task.encode(puzzle.without_answer(), "", {}).identity for puzzle in puzzles)
-    return ("<blank>", *names)
+    return (BLANK_NAME, *names)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
-from trm_harness.environment import source_tree
 from trm_harness.errors import BadInput
+from trm_harness.files.read import is_pickled, parse_json, taken_for_weights
+from trm_harness.files.utf8 import is_utf8, utf8_path
+from trm_harness.files.write import write_bytes
 from trm_harness.nn.network import Architecture, Network, NetworkConfig
-from trm_harness.untrusted import parse_json
+from trm_harness.record.environment import source_tree
+from trm_harness.types import plain
 
 FORMAT = "trm-harness"
 
@@ -31,7 +33,7 @@ def save_weights(
     encoding: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``network`` with tensors of ``dtype`` to ``path`` through a temporary name.
+    """Write ``network`` with tensors of ``dtype`` to ``path``, whole or not at all.
 
     ``names`` are the puzzle identities of the table's rows; ``card`` the zoo name or ``""``; ``encoding`` the options
     the weights were trained with; ``training`` what they were trained on, in the record's terms.
@@ -41,26 +43,23 @@ def save_weights(
         "architecture": architecture.name,
         "card": card,
         "config": json.dumps(network.config.as_dict(), sort_keys=True),
-        "encoding": json.dumps(dict(encoding or {}), sort_keys=True),
+        "encoding": json.dumps(plain(encoding or {}), sort_keys=True),
         "identities": json.dumps(list(names)),
-        "training": json.dumps(dict(training or {}), sort_keys=True),
+        "training": json.dumps(plain(training or {}), sort_keys=True),
         "commit": source_tree()[0],
     }
     tensors = {k: v.detach().to("cpu", dtype).contiguous() for k, v in network.state_dict().items()}
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_bytes(save(tensors, metadata=metadata))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise BadInput(f"{path}: cannot be written ({error.strerror}): choose another place") from error
+    write_bytes(path, save(tensors, metadata=metadata))
 
 
 def read_config(path: Path, architecture: Architecture) -> tuple[NetworkConfig, tuple[str, ...], dict[str, Any]]:
     """Configuration, identity names and encoding options of a weights file. ``BadInput`` if it is not one of ours."""
     metadata = _metadata(path)
     if metadata.get("format") != FORMAT:
-        raise BadInput(f"{path.name}: no weights of this harness (metadata has no format): convert them first")
+        raise BadInput(
+            f"{path.name}: no weights of this harness (metadata has no format): `trm-harness zoo import {path.name} "
+            "--arch ARCH --task TASK --author NAME --license ID` makes a card of them"
+        )
     found = metadata.get("architecture")
     if found != architecture.name:
         raise BadInput(
@@ -77,6 +76,15 @@ def read_config(path: Path, architecture: Architecture) -> tuple[NetworkConfig, 
     return config, names, encoding
 
 
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a safetensors file to the temporary ``path``."""
+    told = None if metadata is None else dict(metadata)
+    if is_utf8(path):
+        save_file(dict(tensors), path, told)
+    else:
+        path.write_bytes(save(dict(tensors), told))
+
+
 def load_weights(
     path: Path, architecture: Architecture, dtype: torch.dtype = torch.float32
 ) -> tuple[Network, tuple[str, ...], dict[str, Any]]:
@@ -87,7 +95,8 @@ def load_weights(
     _check_shapes(path, architecture, config)
     network = architecture.network(config, dtype)
     try:
-        tensors = load_file(path)
+        with utf8_path(path) as file:
+            tensors = load_file(file)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
     load_state(network, tensors, path.name)
@@ -95,9 +104,20 @@ def load_weights(
 
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy ``tensors`` into ``network``, checking names and shapes. ``BadInput`` names the first difference."""
+    """Copy ``tensors`` into ``network``, checking names, shapes and values.
+
+    ``BadInput`` names the first difference, or the first tensor with values that are no numbers.
+    """
     _compare(network, {name: list(value.shape) for name, value in tensors.items()}, where)
-    network.load_state_dict({name: value.float() for name, value in tensors.items()})
+    values = {name: value.float() for name, value in tensors.items()}
+    for name, value in values.items():
+        wrong = value.numel() - int(torch.isfinite(value).sum())
+        if wrong:
+            raise BadInput(
+                f"{where}: tensor {name!r} holds NaN or infinite values ({wrong:,} of {value.numel():,}): its training "
+                "went astray or the file is damaged, take an earlier checkpoint"
+            )
+    network.load_state_dict(values)
 
 
 def _check_shapes(path: Path, architecture: Architecture, config: NetworkConfig) -> None:
@@ -112,7 +132,7 @@ def _check_shapes(path: Path, architecture: Architecture, config: NetworkConfig)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"{path.name}: its configuration cannot be built ({reason}): get the file again") from error
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as legible, safe_open(legible, framework="pt") as file:
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
@@ -124,7 +144,10 @@ def _compare(network: nn.Module, shapes: Mapping[str, list[int]], where: str) ->
     own = network.state_dict()
     for name in sorted(own.keys() ^ shapes.keys()):
         side = "lacks" if name in own else "has an extra"
-        raise BadInput(f"{where}: {side} tensor {name!r}: these weights are of another architecture or configuration")
+        why = "these weights are of another architecture or configuration"
+        if name in own and "head" in name:
+            why = "the file was saved without that head, without which nothing answers or halts: take the whole state"
+        raise BadInput(f"{where}: {side} tensor {name!r}: {why}")
     for name, shape in shapes.items():
         if list(own[name].shape) != shape:
             raise BadInput(f"{where}: tensor {name!r} is {shape} but the configuration needs {list(own[name].shape)}")
@@ -133,8 +156,12 @@ def _compare(network: nn.Module, shapes: Mapping[str, list[int]], where: str) ->
 def _metadata(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise BadInput(f"{path}: there is no such file: check the path of the weights")
+    if told := taken_for_weights(path):
+        raise BadInput(f"{path.name}: {told}")
+    if is_pickled(path):
+        raise BadInput(f"{path.name}: is a checkpoint of torch (.pt): `trm-harness zoo import` converts it")
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as legible, safe_open(legible, framework="pt") as file:
             return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IGNORE = -100
+from trm_harness.types import IGNORE_LABEL
 
 
 def log_stablemax(logits: Tensor) -> Tensor:
@@ -27,16 +27,16 @@ def log_stablemax(logits: Tensor) -> Tensor:
 
 
 def stablemax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Per-token loss, float64 ``[...]``, zero where ``labels`` is ``IGNORE``. ``logits [..., vocab]``."""
-    valid = labels != IGNORE
+    """Per-token loss, float64 ``[...]``, zero where ``labels`` is ``IGNORE_LABEL``. ``logits [..., vocab]``."""
+    valid = labels != IGNORE_LABEL
     picked = log_stablemax(logits).gather(-1, torch.where(valid, labels, 0).long().unsqueeze(-1)).squeeze(-1)
     return torch.where(valid, -picked, 0.0)
 
 
 def softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Per-token loss, float32 ``[...]``, zero where ``labels`` is ``IGNORE``."""
+    """Per-token loss, float32 ``[...]``, zero where ``labels`` is ``IGNORE_LABEL``."""
     flat = F.cross_entropy(
-        logits.float().flatten(0, -2), labels.long().flatten(), ignore_index=IGNORE, reduction="none"
+        logits.float().flatten(0, -2), labels.long().flatten(), ignore_index=IGNORE_LABEL, reduction="none"
     )
     return flat.view(labels.shape)
 
@@ -74,7 +74,7 @@ def supervision_loss(
     ``halted`` bool and ``steps`` int ``[batch]`` *after* the step. ``target_continue`` float ``[batch]`` is HRM's
     bootstrapped target for the second halting logit.
     """
-    valid = labels != IGNORE
+    valid = labels != IGNORE_LABEL
     counts = valid.sum(-1)
     per_token = LOSSES[kind](logits, labels)
     answer = (per_token / counts.clamp_min(1).unsqueeze(-1)).sum()

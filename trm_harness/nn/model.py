@@ -13,19 +13,27 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trm_harness import machine
 from trm_harness.contracts import ModelRequest
 from trm_harness.errors import BadInput
 from trm_harness.fingerprint import file_sha256
 from trm_harness.nn.checkpoint import load_weights, save_weights
-from trm_harness.nn.identities import FactoredIdentities, Identities, TableIdentities, make_identities
+from trm_harness.nn.identities import (
+    BLANK,
+    FactoredIdentities,
+    Identities,
+    NoIdentities,
+    TableIdentities,
+    make_identities,
+)
 from trm_harness.nn.kernels import compile_stacks
-from trm_harness.nn.layers import Rope
+from trm_harness.nn.layers import Rope, swiglu_width
 from trm_harness.nn.network import Architecture, Network, NetworkConfig
 from trm_harness.nn.noise import gaussian
 from trm_harness.nn.supervision import Rows, State
-from trm_harness.nn.transfer import on_device
+from trm_harness.nn.transfer import on_device, predicted
 from trm_harness.specs import ModelSpec
-from trm_harness.types import Batch, Cost, ModelFacts, Parameters, Prediction
+from trm_harness.types import BLANK_NAME, Batch, Cost, ModelFacts, Parameters, Prediction
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -77,6 +85,13 @@ class TorchModel:
         """Rows of the puzzle table, ``int64 [size, k]``."""
         return self.identities.rows(identities)
 
+    def unknown(self, identities: Sequence[str]) -> list[str]:
+        """Those of ``identities`` that read the blank row; none where the network has no table of identities."""
+        if isinstance(self.identities, NoIdentities):
+            return []
+        own = self.identity_rows(identities)[:, 0].tolist()
+        return [name for name, row in zip(identities, own, strict=True) if row == BLANK and name != BLANK_NAME]
+
     def save(self, path: Path, card: str, dtype: str = "float32", training: Mapping[str, Any] | None = None) -> None:
         """Write the current weights; ``dtype`` is that of the stored tensors, ``training`` their declaration."""
         names = self.identities.names
@@ -86,19 +101,20 @@ class TorchModel:
     def begin(self, batch: Batch) -> BatchState:
         """Starting state; the input embedding is computed once for all steps."""
         self._check(batch)
-        arrays = (batch.tokens, batch.positions, self.identity_rows(batch.identities))
+        # Asked on the host: a device would have to be waited for.
+        shared = bool((batch.positions == batch.positions[:1]).all())
+        positions = batch.positions[:1] if shared else batch.positions
+        arrays = (batch.tokens, positions, self.identity_rows(batch.identities))
         tokens, positions, ids = (on_device(array, self.device) for array in arrays)
         puzzle = None if self.network.table is None else self.network.table(ids)
-        x, rope = self.network.inputs(Rows(tokens, tokens, positions, ids), puzzle)
+        x, rope = self.network.inputs(Rows(tokens, tokens, positions, ids, b""), puzzle)
         return BatchState(self.network.initial_state(*tokens.shape), x, rope)
 
     @torch.inference_mode()
     def step(self, state: BatchState) -> tuple[BatchState, Prediction]:
         """One supervision step."""
         out = self.network.step(state.latents, state.x, state.rope)
-        tokens = out.logits.argmax(-1).to(torch.int32).cpu().numpy()
-        halt = out.halt_logits[:, 0].cpu().numpy()
-        return BatchState(out.state, state.x, state.rope), Prediction(tokens, halt)
+        return BatchState(out.state, state.x, state.rope), predicted(out)
 
     @torch.inference_mode()
     def perturb(self, state: BatchState, scale: float, seeds: NDArray[np.uint64], step: int) -> BatchState:
@@ -126,8 +142,9 @@ class TorchModel:
         config = self.network.config
         latents = len(self.network.initial_state(1, 0))
         width = torch.finfo(self.network.dtype).bits // 8
-        values = (config.prefix + length) * (1 + latents + 4 * 2 + 8) * config.hidden_size
-        return Cost(self.network.flops_per_step(length), float(values * width))
+        values = config.places(length) * (1 + latents + 4 * 2 + 8) * config.hidden_size
+        widest = float(config.places(length) * 2 * swiglu_width(config.hidden_size, config.expansion) * width)
+        return Cost(self.network.flops_per_step(length), float(values * width), widest_bytes=widest)
 
     def _check(self, batch: Batch) -> None:
         """On the host: a device would have to be waited for."""
@@ -135,12 +152,18 @@ class TorchModel:
         length = batch.tokens.shape[1]
         symbols, cells = int(batch.tokens.max()) + 1, int(batch.positions.max()) + 1
         if symbols > config.vocab_size or cells > config.seq_len:
+            if cells <= config.seq_len:
+                row = int(np.unravel_index(batch.tokens.argmax(), batch.tokens.shape)[0])
+                raise BadInput(
+                    f"{self.spec.id}: puzzle {batch.puzzles[row].id} has a symbol that the weights do not know "
+                    f"(token {symbols - 1}, they know 0 to {config.vocab_size - 1}): correct it"
+                )
             raise BadInput(
                 f"{self.spec.id}: a puzzle needs {symbols} symbols and {cells} cells, "
                 f"the weights know {config.vocab_size} and {config.seq_len}: use weights made for this task"
             )
-        if config.mixer == "mlp" and length != config.seq_len:
-            raise BadInput(f"{self.spec.id}: the MLP mixer needs {config.seq_len} cells, not {length}: use canvas=full")
+        if config.fixed_length and length != config.seq_len:
+            raise BadInput(f"{self.spec.id}: its mixer needs {config.seq_len} cells, not {length}: use canvas=full")
 
 
 def build(architecture: Architecture, request: ModelRequest) -> TorchModel:
@@ -150,6 +173,8 @@ def build(architecture: Architecture, request: ModelRequest) -> TorchModel:
     for parameter in model.network.parameters():
         # Cast once instead of on every use; the table and the starting states are buffers and stay in float32.
         parameter.data = parameter.data.to(model.network.dtype)
+    if model.device.type == "cpu":
+        machine.keep_freed_memory()
     return model
 
 
@@ -161,7 +186,7 @@ def trainable(architecture: Architecture, request: ModelRequest) -> TorchModel:
         sha, source = "", "untrained"
     else:
         network, names, encoding = load_weights(request.weights, architecture, dtype)
-        _check_task(network.config, request)
+        network = _on_board(architecture, network, request)
         _check_variant(network.config, request)
         identities = make_identities(network.config.identities, names)
         sha, source = file_sha256(request.weights), request.weights.name
@@ -177,7 +202,7 @@ def _untrained(
     kind = values.pop("identities", "table" if request.identities else "none")
     identities = make_identities(kind, request.identities)
     table_rows = identities.table_rows if isinstance(identities, TableIdentities | FactoredIdentities) else 1
-    sizes = {"vocab_size": request.task.vocab_size, "seq_len": request.task.seq_len}
+    sizes = architecture.config.task_values(values, request.task)
     config = architecture.config.from_mapping(values | sizes | {"identities": kind, "table_rows": table_rows})
     with _seeded(request.seed):
         return architecture.network(config, dtype), identities, encoding
@@ -189,6 +214,22 @@ def _seeded(seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+def _on_board(architecture: Architecture, network: Network, request: ModelRequest) -> Network:
+    """The network on the task's board: itself, or where weights move from board to board, its like of that size."""
+    config = network.config
+    if not config.movable:
+        _check_task(config, request)
+        return network
+    moved = config.moved(request.task)
+    if moved == config:
+        return network
+    like, tensors = architecture.network(moved, network.dtype), network.state_dict()
+    if any(value.shape != tensors[name].shape for name, value in like.state_dict().items()):
+        _check_task(config, request)
+    like.load_state_dict(tensors)
+    return like
 
 
 def _check_task(config: NetworkConfig, request: ModelRequest) -> None:

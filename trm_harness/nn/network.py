@@ -13,6 +13,8 @@ from trm_harness.errors import BadInput
 from trm_harness.nn.frame import POSITIONS, Frame, FrameConfig, PuzzleTable, initial_state
 from trm_harness.nn.layers import Rope, Stack, swiglu_width
 from trm_harness.nn.supervision import Rows, State, StepOutput
+from trm_harness.specs import TaskSpec
+from trm_harness.types import plain
 
 LARGEST = {False: 100_000_000, True: 1000}
 """Most that a size may be, and most layers (``True``): above any network of the family, below what would hang."""
@@ -41,6 +43,8 @@ class NetworkConfig:
         "identities": IDENTITIES,
     }
     variant: ClassVar[tuple[str, ...]] = ("mixer", "positions")
+    movable: ClassVar[bool] = False
+    """Whether weights made for one board serve another: no tensor's shape depends on the board."""
 
     vocab_size: int
     seq_len: int
@@ -58,6 +62,8 @@ class NetworkConfig:
     rope_theta: float = 10000.0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))
         for name, allowed in self.choices.items():
             if (value := getattr(self, name)) not in allowed:
                 raise self._bad(f"{name} {value!r} is unknown: use one of {', '.join(map(str, allowed))}")
@@ -121,6 +127,32 @@ class NetworkConfig:
         """Plain data, JSON-ready."""
         return asdict(self)
 
+    @classmethod
+    def task_values(cls, values: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:
+        """What of a configuration a task decides. ``values`` are the other settings."""
+        return {"vocab_size": task.vocab_size, "seq_len": task.seq_len}
+
+    def moved(self, task: TaskSpec) -> NetworkConfig:
+        """This configuration on the board of ``task``; only for those that are ``movable``."""
+        values = self.as_dict()
+        return self.from_mapping(values | self.task_values(values, task))
+
+    @property
+    def fixed_length(self) -> bool:
+        """Whether a batch must have all ``seq_len`` cells."""
+        return self.mixer == "mlp"
+
+    def places(self, length: int) -> int:
+        """Places of the state for ``length`` cells, prefix included."""
+        return self.prefix + length
+
+    def row_values(self, tokens: int) -> int:
+        """Values that autograd keeps of one block for one example on ``tokens`` places: inputs and activations."""
+        each = tokens * (3 * self.hidden_size + 3 * swiglu_width(self.hidden_size, self.expansion))
+        if self.mixer == "mlp":
+            return each + self.hidden_size * (2 * tokens + 3 * swiglu_width(tokens, self.expansion))
+        return each + tokens * 5 * self.hidden_size
+
     def frame(self) -> Frame:
         """A fresh frame of these sizes."""
         return Frame(FrameConfig(**{f.name: getattr(self, f.name) for f in fields(FrameConfig)}))
@@ -177,20 +209,15 @@ class Network(nn.Module):
 
     def initial_state(self, batch: int, length: int) -> State:
         """The state before the first step."""
-        shape = (batch, self.config.prefix + length, self.config.hidden_size)
+        shape = (batch, self.config.places(length), self.config.hidden_size)
         return tuple(getattr(self, name).to(self.dtype).expand(shape) for name in self._starts)
 
     def inputs(self, rows: Rows, puzzle: Tensor | None) -> tuple[Tensor, Rope | None]:
         """Input embedding and rotary tables of ``rows``: constant over the supervision steps, so cache them."""
         return (
             self.frame.embed(rows.tokens, rows.positions, puzzle, self.dtype),
-            self.frame.rope(self._shared_positions(rows.positions)),
+            self.frame.rope(rows.shared_positions),
         )
-
-    @staticmethod
-    def _shared_positions(positions: Tensor) -> Tensor:
-        # One table serves the batch when every row lies on the same canvas, which batching by length makes the rule.
-        return positions[:1] if bool((positions == positions[:1]).all()) else positions
 
     def refine(self, state: State, x: Tensor, rope: Rope | None, last: bool) -> State:
         """One round. ``last`` is the round of a supervision step that has gradients."""
@@ -219,14 +246,21 @@ class Network(nn.Module):
 
     def training_flops(self, length: int) -> float:
         """Multiply-adds x 2 of one training step of one example: backward costs twice what forward does."""
-        config, tokens = self.config, self.config.prefix + length
+        config, tokens = self.config, self.config.places(length)
         without, carrying = self.layer_passes()
         head = 2 * tokens * config.hidden_size * config.vocab_size
         return float((without + 3 * carrying) * config.block_flops(tokens) + 3 * head)
 
+    def bytes_per_row(self, length: int) -> float:
+        """What autograd keeps of one example: inputs of every product and activation of the layers with gradients."""
+        tokens = self.config.places(length)
+        width = 2 if self.dtype == torch.bfloat16 else 4
+        logits = tokens * self.config.vocab_size * 8 * 4
+        return float(self.layer_passes()[1] * self.config.row_values(tokens) * width + logits)
+
     def flops_per_step(self, length: int) -> float:
         """Multiply-adds x 2 of one supervision step of one example of ``length`` cells (matrix products only)."""
-        config, tokens = self.config, self.config.prefix + length
+        config, tokens = self.config, self.config.places(length)
         head = 2 * tokens * config.hidden_size * config.vocab_size
         return float(config.effective_depth * config.block_flops(tokens) + head)
 

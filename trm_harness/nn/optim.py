@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -77,6 +78,70 @@ class AdamATan2(Optimizer):
             p.add_(torch.atan2(numerator, root).to(p.dtype), alpha=-scale)
 
 
+class Muon(Optimizer):
+    """Momentum, made orthogonal and scaled to the size of an Adam step (kellerjordan.github.io/posts/muon).
+
+    The same steps as ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, but for two things. Newton-Schulz
+    runs in float32 on a CPU, where bfloat16 may be forty times slower, and matrices of one shape go together.
+    """
+
+    NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        rounds: int = 5,
+    ) -> None:
+        if lr < 0 or weight_decay < 0 or not 0 <= momentum < 1 or rounds < 1:
+            raise BadInput(f"Muon: lr {lr}, weight_decay {weight_decay}, momentum {momentum}, rounds {rounds}: too low")
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "rounds": rounds})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every matrix that has a gradient; returns the closure's value."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    by_shape.setdefault(p.shape, []).append(p)
+            for members in by_shape.values():
+                self._update(members, group)
+        return loss
+
+    def _update(self, params: Sequence[Tensor], group: dict[str, Any]) -> None:
+        momentum, lr = group["momentum"], group["lr"]
+        pulls = []
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(p, dtype=torch.float32)
+            buffer = state["momentum_buffer"].lerp_(p.grad.float(), 1 - momentum)
+            pulls.append(p.grad.float().lerp(buffer, momentum))
+        size = 0.2 * math.sqrt(max(params[0].shape))
+        for p, update in zip(params, orthogonal(torch.stack(pulls), group["rounds"], self.NEWTON_SCHULZ), strict=True):
+            p.mul_(1 - lr * group["weight_decay"]).add_(update.to(p.dtype), alpha=-lr * size)
+
+
+def orthogonal(matrices: Tensor, rounds: int, coefficients: tuple[float, float, float]) -> Tensor:
+    """The nearest matrices ``[n, rows, columns]`` with all singular values near 1, by Newton and Schulz."""
+    a, b, c = coefficients
+    x = matrices if matrices.device.type == "cpu" else matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-7)
+    for _ in range(rounds):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
 @torch.no_grad()
 def sparse_sign_step(table: Tensor, ids: Tensor, grads: Tensor, lr: float, weight_decay: float) -> None:
     """Sign-SGD with decoupled decay on the touched rows of ``table [rows, dim]``, in place.
@@ -84,22 +149,13 @@ def sparse_sign_step(table: Tensor, ids: Tensor, grads: Tensor, lr: float, weigh
     ``ids`` int ``[n]``, ``grads`` float ``[n, dim]``: gradients of equal ids are summed first. Untouched rows do not
     decay; a zero sum decays only. With several processes, concatenate everybody's ids and gradients before calling.
     """
-    unique, inverse = torch.unique(ids, return_inverse=True)
-    summed = torch.zeros(len(unique), grads.shape[-1], dtype=grads.dtype, device=grads.device)
-    summed.index_add_(0, inverse, grads)
-    rows = table[unique]
-    table[unique] = rows.mul(1 - lr * weight_decay).add(summed.sign().to(rows.dtype), alpha=-lr)
-
-
-def cosine_with_warmup(step: int, base_lr: float, warmup: int, total: int, min_ratio: float = 1.0) -> float:
-    """Learning rate at ``step`` (the first training step is 1): linear warm-up, then a cosine down to ``min_ratio``.
-
-    As in the reference the cosine is not clamped: it turns back up after ``total``.
-    """
-    if step < warmup:
-        return base_lr * step / max(1, warmup)
-    progress = (step - warmup) / max(1, total - warmup)
-    return base_lr * (min_ratio + max(0.0, (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))))
+    # How many ids are different is not asked: the host would have to wait for a device. Each place of an id is written
+    # with the same row.
+    order = ids.argsort(stable=True)
+    ordered, place = ids[order], torch.empty_like(order)
+    place[order] = F.pad((ordered[1:] != ordered[:-1]).cumsum(0), (1, 0))
+    summed = torch.zeros_like(grads).index_add_(0, place, grads)[place]
+    table[ids] = table[ids].mul(1 - lr * weight_decay).add(summed.sign().to(table.dtype), alpha=-lr)
 
 
 class ExponentialMovingAverage:

@@ -39,8 +39,8 @@ def refine_scales(core: Stack, state: State, x: Tensor, rope: Rope | None, updat
     """
     y, *scales = state
     with _gradients(not one_step):
-        for place in range(updates - 1):
-            scales[place] = core(sum(scales), y + x, rope)
+        for index in range(updates - 1):
+            scales[index] = core(sum(scales), y + x, rope)
     scales[updates - 1] = core(sum(scales), y + x, rope)
     return core(y, sum(scales), rope), *scales
 

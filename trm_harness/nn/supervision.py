@@ -7,33 +7,70 @@ same for every network of the family, which only has to provide the methods of :
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+LEAVES = -1
+"""As a row's minimum of steps: it halts now, whatever it wants."""
+
 State = tuple[Tensor, ...]
-"""Recurrent state: one tensor ``[batch, prefix + length, hidden]`` per latent (TRM: answer ``y``, latent ``z``)."""
+"""Recurrent state: any tensors, the batch first. The family has one ``[batch, prefix + length, hidden]`` per latent."""
+
+
+ROWS = ("tokens", "labels", "positions", "ids")
+"""Tensors of :class:`Rows`."""
 
 
 @dataclass
 class Rows:
-    """Training rows. ``tokens``, ``labels``, ``positions`` int64 ``[batch, length]``; ``ids`` int64 ``[batch, k]``."""
+    """Training rows. ``tokens``, ``labels``, ``positions`` int64 ``[batch, length]``; ``ids`` int64 ``[batch, k]``.
+
+    ``canvas`` is what the host knows of ``positions`` without waiting for a device: those of one row where all are
+    alike (:func:`canvas_of`), ``b""`` where they may differ, ``None`` where nobody looked.
+    """
 
     tokens: Tensor
     labels: Tensor
     positions: Tensor
     ids: Tensor
+    canvas: bytes | None = None
 
     def replaced(self, mask: Tensor, fresh: Rows) -> Rows:
         """Rows where bool ``mask [batch]`` is set come from ``fresh``."""
         pick = mask.unsqueeze(-1)
-        return Rows(*(torch.where(pick, getattr(fresh, f.name), getattr(self, f.name)) for f in fields(self)))
+        picked = (torch.where(pick, getattr(fresh, name), getattr(self, name)) for name in ROWS)
+        return Rows(*picked, _common(self.canvas, fresh.canvas))
 
     def rows_at(self, where: slice) -> Rows:
         """The rows of a slice, as views."""
-        return Rows(*(getattr(self, f.name)[where] for f in fields(self)))
+        return Rows(*(getattr(self, name)[where] for name in ROWS), self.canvas)
+
+    @property
+    def shared_positions(self) -> Tensor:
+        """``[1, length]`` where every row lies on the same places, which batching by length makes the rule; else all.
+
+        A device is waited for only where nobody looked before.
+        """
+        if self.canvas is None and len(self.positions) > 1:
+            self.canvas = canvas_of(self.positions.cpu().numpy())
+        return self.positions[:1] if self.canvas else self.positions
+
+
+def canvas_of(positions: NDArray[np.integer]) -> bytes:
+    """The one row that all ``positions [batch, length]`` are, as bytes; ``b""`` where they differ."""
+    return positions[0].astype(np.int64).tobytes() if (positions == positions[:1]).all() else b""
+
+
+def _common(*canvases: bytes | None) -> bytes | None:
+    """The canvas of rows taken from several."""
+    if None in canvases:
+        return None
+    return canvases[0] if len(set(canvases)) == 1 else b""
 
 
 @dataclass
@@ -56,7 +93,8 @@ def join_carries(parts: Sequence[Carry]) -> Carry:
     if len(parts) == 1:
         return parts[0]
     state = tuple(torch.cat(latents) for latents in zip(*(part.state for part in parts), strict=True))
-    rows = Rows(*(torch.cat([getattr(part.rows, f.name) for part in parts]) for f in fields(Rows)))
+    joined = (torch.cat([getattr(part.rows, name) for part in parts]) for name in ROWS)
+    rows = Rows(*joined, _common(*(part.rows.canvas for part in parts)))
     return Carry(state, rows, torch.cat([p.steps for p in parts]), torch.cat([p.halted for p in parts]))
 
 
@@ -70,7 +108,10 @@ class StepOutput:
 
 
 class RecursiveNetwork(Protocol):
-    """What :func:`supervise` and trainers ask of a network."""
+    """What :func:`supervise` and trainers ask of a network.
+
+    :class:`trm_harness.nn.own.OwnNetwork` has a default for all but ``initial_state`` and ``forward``.
+    """
 
     halts_on_continue: bool
     """Halt when the halting logit beats the continue logit (HRM) instead of zero (TRM)."""
@@ -93,6 +134,18 @@ class RecursiveNetwork(Protocol):
         """One supervision step. ``puzzle`` float ``[batch, k, dim]`` are the looked-up table rows."""
         ...
 
+    def network_parameters(self) -> int:
+        """Trainable values, without the puzzle table."""
+        ...
+
+    def training_flops(self, length: int) -> float:
+        """Multiply-adds x 2 of one training step of one example of ``length`` cells."""
+        ...
+
+    def bytes_per_row(self, length: int) -> float:
+        """What autograd keeps of one example for the backward pass."""
+        ...
+
 
 def empty_carry(network: Any, rows: Rows) -> Carry:
     """A carry in which every row counts as halted, so that the first step takes fresh rows and states."""
@@ -104,10 +157,14 @@ def empty_carry(network: Any, rows: Rows) -> Carry:
 def admit(network: Any, carry: Carry, fresh: Rows) -> Carry:
     """Replace halted rows by fresh ones with a starting state; their step count restarts at 0."""
     start = network.initial_state(*fresh.tokens.shape)
-    pick = carry.halted.view(-1, 1, 1)
-    state = tuple(torch.where(pick, new, old) for new, old in zip(start, carry.state, strict=True))
+    state = tuple(_where(carry.halted, new, old) for new, old in zip(start, carry.state, strict=True))
     steps = torch.where(carry.halted, 0, carry.steps)
     return Carry(state, carry.rows.replaced(carry.halted, fresh), steps, carry.halted)
+
+
+def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """Rows of ``new`` where ``mask [batch]`` is set, else of ``old``."""
+    return torch.where(mask.view(-1, *[1] * (new.ndim - 1)), new, old)
 
 
 def halting(
@@ -115,14 +172,15 @@ def halting(
 ) -> Tensor:
     """Who halts after this step, bool ``[batch]``: everybody at ``max_steps``; earlier only in training.
 
-    ``min_steps`` int ``[batch]`` holds rows back (exploration: some rows must think longer than they want to).
+    ``min_steps`` int ``[batch]`` holds rows back (exploration: some rows must think longer than they want to), or
+    with :data:`LEAVES` sends them away.
     """
     done = steps >= max_steps
     if not training or max_steps <= 1:
         return done
     stop, proceed = halt_logits.unbind(-1)
     done = done | (stop > proceed if network.halts_on_continue else stop > 0)
-    return done if min_steps is None else done & (steps >= min_steps)
+    return done if min_steps is None else done & (steps >= min_steps) | (min_steps == LEAVES)
 
 
 def exploration(batch: int, probability: float, max_steps: int, generator: torch.Generator) -> Tensor:
@@ -135,6 +193,20 @@ def exploration(batch: int, probability: float, max_steps: int, generator: torch
     explores = torch.rand(batch, generator=generator) < probability
     minimum = torch.randint(2, max_steps + 1, (batch,), generator=generator)
     return torch.where(explores, minimum, 0)
+
+
+def held_deep(minimum: Tensor, share: float, max_steps: int, generator: torch.Generator) -> Tensor:
+    """``minimum`` of :func:`exploration` with the first ``share`` of the rows kept from halting by themselves.
+
+    They stay up to ``max_steps`` and leave before with a chance of one in ``max_steps`` each step, so that they are
+    out of phase and every depth is trained. Else rows that are right at once would leave no row to train deep steps on.
+    """
+    count = round(share * len(minimum))
+    if not count or max_steps < 2:
+        return minimum
+    leaves = torch.rand(count, generator=generator) < 1 / max_steps
+    deep = torch.where(leaves, LEAVES, max_steps)
+    return torch.cat((deep, minimum[count:]))
 
 
 def supervise(

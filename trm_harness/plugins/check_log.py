@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from trm_harness.paths import cache
-from trm_harness.plugins import PluginInfo
+from trm_harness.errors import BadInput
+from trm_harness.files.paths import cache
+from trm_harness.files.write import write_text
+from trm_harness.plugins.host import PluginInfo
 
-KIT_VERSION = 1
+KIT_VERSION = 2
 """Version of the laws; raised when a law is added or made stricter."""
 
 
 def passed(info: PluginInfo) -> str:
-    """``kit 1`` if this very code passed, ``stale`` if an earlier state of it did, ``""`` if none is known to."""
+    """``kit 2`` if this very code passed, ``stale`` if an earlier state of it did, ``""`` if none is known to."""
     stamp = _read().get(_key(info))
     if not isinstance(stamp, dict):
         return ""
@@ -75,10 +77,5 @@ def _read() -> dict[str, object]:
 
 
 def _write(stamps: dict[str, object]) -> None:
-    temporary = _place().with_suffix(f".{os.getpid()}.tmp")
-    try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(stamps, indent=1), "utf-8")
-        temporary.replace(_place())
-    except OSError:
-        temporary.unlink(missing_ok=True)
+    with suppress(BadInput):
+        write_text(_place(), json.dumps(stamps, indent=1), parents=True)

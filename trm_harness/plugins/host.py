@@ -7,6 +7,7 @@ hooks silently. Here a plugin that misbehaves is *quarantined*: one warning line
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -18,11 +19,14 @@ from typing import Any, Protocol
 
 import pluggy
 
-from trm_harness import hookspecs, loose
+from trm_harness import hookspecs
 from trm_harness.errors import HarnessError, Incompatible, PluginError
+from trm_harness.plugins import local_files
 
 HOME = "trm-harness"
 """The distribution whose plugins count as in-tree."""
+LOOSE = "file"
+"""What stands for the version of a plugin that is a single file."""
 
 DISABLE = "TRM_HARNESS_DISABLE"
 """Environment variable: comma-separated plugin or distribution names to leave out; ``*`` is all third-party ones."""
@@ -95,12 +99,6 @@ class PluginHost:
                 with traced(f"{hook} of {info}"):
                     implementation.function(*(arguments[name] for name in implementation.argnames))
 
-    def notify(self, hook: str, **arguments: Any) -> None:
-        """Tell every plugin that observes ``hook``. One that raises is quarantined and told no more; nothing fails."""
-        for info in self.healthy():
-            with self.isolated(info):
-                self.call(info, hook, **arguments)
-
     @contextmanager
     def isolated(self, info: PluginInfo) -> Iterator[None]:
         """Run a plugin's code: whatever it raises quarantines it, and what it prints cannot spoil ``--json``."""
@@ -148,8 +146,8 @@ def load(group: str = hookspecs.PROJECT, disable: str | None = None) -> PluginHo
     """Load every installed plugin of the entry-point ``group``, then loose files; never raises for what a plugin does.
 
     ``disable`` is a comma-separated list as in ``TRM_HARNESS_DISABLE``, which is read when it is ``None``. Loose files
-    are those of ``--plugin`` and of the project's pyproject.toml (:mod:`trm_harness.loose`); ``BadInput`` if one of
-    them is not there.
+    are those of ``--plugin`` and of the project's pyproject.toml (:mod:`trm_harness.plugins.local_files`);
+    ``BadInput`` if one of them is not there.
     """
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
@@ -159,8 +157,8 @@ def load(group: str = hookspecs.PROJECT, disable: str | None = None) -> PluginHo
         key=lambda pair: (not pair[0].in_tree, pair[0].distribution, pair[0].name),
     )
     # With everything of others switched off, a project's file is not even read.
-    files = loose.files() if group == hookspecs.PROJECT and "*" not in blocked else []
-    found += [(PluginInfo(file.name, file.origin, "file", file.name, in_tree=False), file) for file in files]
+    files = local_files.files() if group == hookspecs.PROJECT and "*" not in blocked else []
+    found += [(PluginInfo(file.name, file.origin, LOOSE, file.name, in_tree=False), file) for file in files]
     known = {name for info, _ in found for name in (info.name, info.distribution)}
     host = PluginHost(manager, unmatched=tuple(sorted(blocked - known - {"*"})))
     for info, entry in found:
@@ -191,7 +189,7 @@ def traced(what: str) -> Iterator[None]:
 
 def _announce(entry: Loadable) -> None:
     """Say so when a file of the project in the current folder is about to be run: nobody typed its name."""
-    if isinstance(entry, loose.LooseFile) and entry.named_in:
+    if isinstance(entry, local_files.LooseFile) and entry.named_in:
         print(f"note: running {entry.path}, a plugin named in {entry.named_in} ({DISABLE}=* stops it)", file=sys.stderr)
 
 
@@ -211,9 +209,15 @@ def _names(listed: str) -> set[str]:
 
 
 def _describe(entry: metadata.EntryPoint) -> PluginInfo:
-    distribution = (entry.dist and entry.dist.name) or "unknown"
-    version = (entry.dist and entry.dist.version) or "unknown"
+    distribution, version = _identity(entry.dist) if entry.dist else ("unknown", "unknown")
     return PluginInfo(entry.name, distribution, version, entry.value, in_tree=distribution == HOME)
+
+
+@functools.cache
+def _identity(distribution: metadata.Distribution) -> tuple[str, str]:
+    """The name and version of a distribution. Each look at them parses its whole metadata, for each plugin again."""
+    stated = distribution.metadata
+    return stated["Name"] or "unknown", stated["Version"] or "unknown"
 
 
 def _one_line(error: BaseException) -> str:

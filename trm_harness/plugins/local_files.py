@@ -148,6 +148,6 @@ def _elsewhere(spec: Any, path: Path) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ""

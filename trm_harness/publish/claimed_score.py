@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from trm_harness import record as records
-from trm_harness.environment import resolve_device
-from trm_harness.errors import BadInput, HarnessError
+from trm_harness.errors import BadInput, DataMissing, HarnessError
 from trm_harness.evaluate import Watchers, evaluate, rescore, verdicts
-from trm_harness.evaluate.stored import StoredPlan
-from trm_harness.launch import Launch, load, task_of
-from trm_harness.paths import leaderboards
+from trm_harness.files.paths import leaderboards
+from trm_harness.inference.plan_file import StoredPlan
+from trm_harness.loading import Launch, load, task_of
+from trm_harness.machine import resolve_device
 from trm_harness.record import RunRecord, ScoreEntry
-from trm_harness.stats import wilson
+from trm_harness.scoring.intervals import wilson
 from trm_harness.zoo import Card, Check, weights_path
 
 
 def record_of(card: Card) -> Path:
-    """Folder of the record behind the card's score: inside the card's folder, else in the shipped leaderboards.
+    """Folder of the record behind the card's score: inside the card's folder, else in the leaderboards beside its zoo
+    or the shipped ones.
 
     ``BadInput`` if the card names none, or it is not there.
     """
     named = card.expected.record if card.expected else ""
     if not named or Path(named).is_absolute() or ".." in Path(named).parts:
         raise BadInput(f"card {card.name} names no record of its score")
-    for folder in (card.folder / named, leaderboards().parent / named):
+    for folder in (card.folder / named, card.folder.parents[1] / named, leaderboards().parent / named):
         if (folder / records.RECORD_FILE).is_file():
             return folder
     raise BadInput(f"the record of card {card.name} is not here: {named}")
@@ -40,6 +40,8 @@ def check_record(card: Card) -> list[Check]:
         record = records.read(folder)
         checks = list(_record_checks(card, record))
         again = rescore(folder, task_of(card.task)).headline
+    except DataMissing as error:
+        return [*checks, Check("journal", True, f"not scored again here: {error}")]
     except HarnessError as error:
         return [Check("record", False, str(error))]
     same = again is not None and again == record.headline
@@ -58,9 +60,11 @@ def check_score(card: Card, limit: int | None = None, watchers: Watchers | None 
         # A released table knows certain views only, which its weights ask of the task.
         views = str(card.encoding.get("views", ""))
         task = task_of(card.task, views=views)
-        plan = dataclasses.replace(stored.plan, limit=limit or stored.plan.limit)
-        device, dtype = resolve_device("auto"), old.protocol.dtype
-        launch = Launch(task.spec.id, card.architecture, card.name, device=device, dtype=dtype, views=views)
+        plan = stored.plan.only(limit=limit, puzzles=stored.plan.puzzles) if limit else stored.plan
+        device, told = resolve_device("auto"), old.protocol
+        how = {"dtype": told.dtype, "adapt": told.adapt, "adapt_steps": told.adapt_steps}
+        how |= {"adapt_lr": told.adapt_lr} if told.adapt_lr is not None else {}
+        launch = Launch(task.spec.id, card.architecture, card.name, device=device, views=views, **how)
         model, setting = load(launch, task, plan, card, weights_path(card))
         with tempfile.TemporaryDirectory() as temporary:
             out = Path(temporary) / "again"

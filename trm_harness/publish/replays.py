@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trm_harness import replay
 from trm_harness.contracts import Task
 from trm_harness.evaluate import verdicts
-from trm_harness.evaluate.results import Verdict
-from trm_harness.journal import grid_text
 from trm_harness.leaderboard.archive import fitting, have_steps
+from trm_harness.record import replay
+from trm_harness.record.journal import grid_text
+from trm_harness.scoring.assess import Verdict
 
 MOST_FILMS = 12
 FILM_BYTES = {False: 5_000, True: 14_000}
@@ -32,12 +32,12 @@ def films(folder: Path, task: Task) -> Iterator[dict[str, Any]]:
 
 
 def strange(folder: Path, task: Task, stored: Sequence[Any]) -> list[str]:
-    """Puzzles of stored films that do not show what the run answered; which puzzles were chosen is nobody's concern."""
+    """Puzzles of stored films that do not show what the run answered. Any choice of puzzles is allowed."""
     told = {film.get("puzzle"): film for film in stored}
     found = {
         verdict.puzzle.id: json.loads(json.dumps(_film(verdict)))
-        for verdict in verdicts(folder, task)
-        if verdict.puzzle.id in told and not verdict.hidden
+        for verdict in verdicts(folder, task, told.keys())
+        if not verdict.hidden
     }
     return [str(name) for name, film in told.items() if found.get(name) != film]
 
@@ -45,7 +45,7 @@ def strange(folder: Path, task: Task, stored: Sequence[Any]) -> list[str]:
 def _film(verdict: Verdict) -> dict[str, Any]:
     """A puzzle's single pass: its answer after every step, ``=`` for the one before."""
     puzzle, texts = verdict.puzzle, verdict.single.answers
-    kept = [("=" if place and text == texts[place - 1] else text) for place, text in enumerate(texts)]
+    kept = [("=" if index and text == texts[index - 1] else text) for index, text in enumerate(texts)]
     return {
         "puzzle": puzzle.id,
         "right": verdict.right_at[-1],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from trm_harness.contracts import Task
-from trm_harness.environment import resolve_device
 from trm_harness.errors import BadInput
 from trm_harness.evaluate import Watchers, evaluate, verdicts
-from trm_harness.evaluate.stored import StoredPlan
-from trm_harness.filing.scores import today, version
-from trm_harness.journal import scan
-from trm_harness.launch import Launch, load, stored_launch, task_of, weights_of
+from trm_harness.inference.plan import drawn
+from trm_harness.inference.plan_file import StoredPlan
 from trm_harness.leaderboard.archive import RERUN, CheckEntry, journal_sha256, sha256
+from trm_harness.loading import Launch, load, stored_launch, task_again, weights_of
+from trm_harness.machine import resolve_device
+from trm_harness.publish.rescore import today, version
 from trm_harness.record import JOURNAL_FILE, RECORD_FILE, RunRecord, read
+from trm_harness.record.journal import scan
 from trm_harness.registry import default
 from trm_harness.zoo import cards
 
@@ -83,19 +83,18 @@ def _drawn(groups: Mapping[str, None], sample: int) -> tuple[str, ...]:
     """``sample`` groups, the same ones every time; none named for all."""
     if not 0 < sample < len(groups):
         return ()
-    return tuple(random.Random(0).sample(list(groups), sample))
+    return tuple(drawn(groups, sample, seed=0))
 
 
 def _task_and_launch(folder: Path, stored: StoredPlan, here: Machine) -> tuple[Task, Launch]:
     """The run's task and what makes its model, on this machine."""
     launch = stored_launch(stored.launch, folder)
-    given = here.data or (Path(launch.data) if launch.data else None)
     changes: dict[str, Any] = {"device": resolve_device(here.device)} if here.device else {}
     if here.weights:
         changes |= {"weights": str(here.weights), "card": ""}
     elif launch.weights and not Path(launch.weights).is_file():
         changes |= {"weights": "", "card": _card_of(stored, launch)}
-    return task_of(launch.task, given), dataclasses.replace(launch, **changes)
+    return task_again(launch, folder, here.data), dataclasses.replace(launch, **changes)
 
 
 def _card_of(stored: StoredPlan, launch: Launch) -> str:
@@ -115,7 +114,7 @@ def _again(
     """Run the same plan on ``groups`` (none named: as before) into ``out``."""
     plan = stored.plan
     if groups:
-        plan = dataclasses.replace(plan, limit=None, puzzles=groups)
+        plan = plan.only(puzzles=groups)
     plan = dataclasses.replace(plan, steps=stored.steps, attempts=stored.attempts)
     model, setting = load(launch, task, plan, *weights_of(launch))
     stored.check_model(model)

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from trm_harness import environment
 from trm_harness.contracts import Task
 from trm_harness.evaluate import rescore
-from trm_harness.hub import cache_only
-from trm_harness.launch import task_of
+from trm_harness.files.hub import cache_only
 from trm_harness.leaderboard.archive import RESCORED, CheckEntry, journal_sha256, sha256
-from trm_harness.record import RECORD_FILE, RunRecord, read
+from trm_harness.loading import published_task, task_of
+from trm_harness.record import RECORD_FILE, RunRecord, environment, read
+from trm_harness.registry import default
 
 Data = Mapping[str, Path]
 """Task -> folder with its data, for tasks whose data does not ship."""
@@ -23,16 +23,24 @@ FINDINGS = ("headline", "scores", "selections", "measures", "depth_curve", "diff
 """Fields of a record that follow from the journal."""
 
 
-def filed_task(folder: Path, data: Data) -> Task:
-    """The task of a run wherever it was made: its own data by ``data``, else what ships or was pulled."""
-    task = read(folder).task
-    return task_of(task.id, data.get(task.id))
+def filed_task(folder: Path, data: Data, made: dict[str, Task] | None = None) -> Task:
+    """The task of a run wherever it was made: its own data by ``data``, else what ships or was pulled.
+
+    ``made`` holds the tasks of other runs by id and gets this one: reading and hashing a split once serves all.
+    """
+    name, made = read(folder).task.id, {} if made is None else made
+    if name not in made:
+        made[name] = task_of(name, data[name]) if name in data else published_task(name, default())
+    return made[name]
 
 
-def rescored(folder: Path, data: Data) -> tuple[RunRecord, Task]:
-    """The record as its answers give it, and the task. Nothing is downloaded. ``HarnessError`` where it cannot be."""
+def rescored(folder: Path, data: Data, made: dict[str, Task] | None = None) -> tuple[RunRecord, Task]:
+    """The record as its answers give it, and the task. Nothing is downloaded. ``HarnessError`` where it cannot be.
+
+    ``made`` is as in :func:`filed_task`.
+    """
     with cache_only():
-        task = filed_task(folder, data)
+        task = filed_task(folder, data, made)
         return rescore(folder, task), task
 
 

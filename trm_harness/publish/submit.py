@@ -3,64 +3,109 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path, PurePath
 from typing import Any
 
-from trm_harness import paths
 from trm_harness.contracts import Task
 from trm_harness.errors import BadInput, HarnessError
-from trm_harness.filing.films import films
-from trm_harness.filing.scores import Data, differing, rescored, scored_check
+from trm_harness.files import paths
+from trm_harness.files.hub import cache_only
+from trm_harness.files.read import read_json
+from trm_harness.files.write import folder, write_bytes, write_text
+from trm_harness.fingerprint import file_sha256
+from trm_harness.inference import select
+from trm_harness.inference.plan_file import StoredPlan
 from trm_harness.leaderboard import archive
-from trm_harness.leaderboard.check import check_filed, check_record
-from trm_harness.record import PLAN_FILE, RECORD_FILE, RunRecord, read, read_json, write_text
+from trm_harness.leaderboard.check import LARGEST, check_filed, check_record, undeclared, withdrawn
+from trm_harness.loading import declared, guard, stored_launch, weights_of
+from trm_harness.publish.replays import films
+from trm_harness.publish.rescore import Data, differing, filed_task, rescored, scored_check
+from trm_harness.record import PLAN_FILE, RECORD_FILE, RunRecord, read, training_of, write
+from trm_harness.registry import default
+from trm_harness.zoo import cards
+
+_MANIFEST = 4096
+"""More bytes than a manifest has."""
 
 
 def file_run(run: Path, to: Path | None = None, data: Data | None = None, self_reported: bool = False) -> Path:
-    """File the finished run in the folder ``run`` below ``to`` (default: the project's records); its new folder.
+    """File the finished run in the folder ``run`` below ``to``; its new folder.
+
+    ``to`` is by default the records folder of the checkout one stands in, else of the user's own board.
 
     Its scores are recomputed first unless it is ``self_reported``. ``BadInput`` if anything is wrong with it or it is
     there already, and then nothing is left behind.
     """
-    record, root = read(run), to or _records_root()
-    problem = next(check_record(record), None)
-    if problem:
-        raise BadInput(f"run {record.id} cannot be filed: {problem}")
-    out = root / archive.place_of(record)
+    made, root = read(run), to or paths.board_here() / "records"
+    record = declared_since(run, made, data or {}) if undeclared(made) else made
+    problems = list(check_record(record))
+    if problems:
+        hint = f". {_where_to_declare(record)}" if undeclared(record) else ""
+        raise BadInput(f"run {record.id} cannot be filed: {'; '.join(problems)}{hint}")
+    place = archive.place_of(record)
+    out = root / place
+    gone = withdrawn(root.parent).get(place)
+    if gone:
+        raise BadInput(f"run {record.id} was withdrawn on {gone.date}: {gone.reason}")
     if out.exists():
         raise BadInput(f"{out} is there already: a filed run stays as it is")
-    root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".add-") as scratch:
-        inside = Path(scratch) / archive.place_of(record)
-        inside.mkdir(parents=True)
+    with folder(out, name=place) as inside:
         _pack(run, record, inside, data or {}, self_reported)
-        found = next((finding for finding in check_filed(inside, Path(scratch)) if finding.problem), None)
+        findings = check_filed(inside, inside.parents[place.count("/")])
+        found = next((finding for finding in findings if finding.problem), None)
         if found:
             raise BadInput(f"run {record.id} cannot be filed: {found.text}")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        inside.replace(out)
     return out
 
 
-def _records_root() -> Path:
-    if paths.checkout() is None:
-        raise BadInput("this installation is no checkout: say where the records lie with --to DIR")
-    return paths.records()
+def declared_since(run: Path, record: RunRecord, data: Data) -> RunRecord:
+    """The record with what its weights declare by now, compared with the puzzles it was asked; else as it is.
+
+    The answers stay, so that nothing is evaluated again. Weights that are not here, or others, change nothing.
+    """
+    plan = StoredPlan.load(run)
+    try:
+        with cache_only():
+            launch = stored_launch(plan.launch, run)
+            card, weights = weights_of(launch)
+            told = declared(card, weights, default().models.spec(launch.model))
+            if weights is None or not told or file_sha256(weights) != record.model.weights_sha256:
+                return record
+            training = training_of(told)
+            task = filed_task(run, data)
+            found = guard(task, plan.plan.split, select(task, plan.plan), launch, told, allowed=True)
+    except HarnessError:
+        return record
+    return record.model_copy(update={"training": training, "contamination": found})
+
+
+def _where_to_declare(record: RunRecord) -> str:
+    """Where the weights of a run declare their training, and what to do then."""
+    known = "[training] holds data (name, task, sha256), demonstrations and checkpoint_choice"
+    card = cards(default()).get(record.model.card)
+    place = f"{card.folder / 'card.toml'}" if card else "a card of these weights (`trm-harness zoo add`)"
+    return f"Declare it in {place}, whose {known}; then file the run again: nothing has to be evaluated again"
 
 
 def _pack(run: Path, record: RunRecord, into: Path, data: Data, self_reported: bool) -> None:
     """Write everything that a filed run holds into the new folder ``into``."""
-    (into / RECORD_FILE).write_bytes((run / RECORD_FILE).read_bytes())
+    if record == read(run):
+        write_bytes(into / RECORD_FILE, (run / RECORD_FILE).read_bytes())
+    else:
+        write(into, record)
     write_text(into / PLAN_FILE, json.dumps(_public_plan(run), indent=1) + "\n")
     archive.pack_journal(run, into)
     for check in archive.holding_checks(run):
-        archive.add_check(into, check)
+        # A check is of one record: what was declared since makes another one.
+        if check.record_sha256 == archive.sha256((into / RECORD_FILE).read_bytes()):
+            archive.add_check(into, check)
     if not self_reported:
         found, task = _scores_again(into, record, data)
         archive.write_films(into, films(into, task))
         if not archive.read_checks(into):
             archive.add_check(into, scored_check(into, found))
+    taken = sum(path.stat().st_size for path in into.iterdir())
+    archive.pack_replies(run, into, LARGEST - taken - _MANIFEST)
     archive.write_manifest(into)
 
 

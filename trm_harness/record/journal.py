@@ -9,13 +9,12 @@ before it) tells a damaged line from a good one; a last line without its line br
 from __future__ import annotations
 
 import json
-import lzma
 import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain
 from operator import ne
@@ -28,11 +27,13 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from trm_harness.errors import BadInput
-from trm_harness.record import ARCHIVED_JOURNAL_FILE
+from trm_harness.files.names import ARCHIVED_JOURNAL_FILE
+from trm_harness.files.read import line_blocks, lines, open_either
+from trm_harness.files.write import write_bytes
+from trm_harness.grids import SYMBOLS
 from trm_harness.types import Grid
-from trm_harness.untrusted import line_blocks, lines, open_xz
 
-_SYMBOLS = np.frombuffer(b"0123456789abcdefghijklmnopqrstuvwxyz", dtype=np.uint8)
+_SYMBOLS = np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)
 _FOREIGN = 255
 _VALUES = bytes(bytes(_SYMBOLS).find(character) % 256 for character in range(256))
 _ENDS = 254
@@ -139,7 +140,7 @@ def text_grids(texts: Sequence[str | None], shape: tuple[int, int]) -> tuple[NDA
     length = height * (width + 1) - 1
     sizes = np.fromiter((len(text or "") for text in texts), np.int64, len(texts))
     places = np.flatnonzero(sizes == length)
-    alike = texts if len(places) == len(texts) else [texts[place] for place in places.tolist()]
+    alike = texts if len(places) == len(texts) else [texts[index] for index in places.tolist()]
     data = "/".join([*alike, ""]).encode("ascii", "replace")
     cells = np.frombuffer(data.translate(_CELLS), np.uint8).reshape(len(places), length + 1)
     form = np.arange(1, length + 2) % (width + 1) == 0
@@ -153,8 +154,8 @@ def text_grids(texts: Sequence[str | None], shape: tuple[int, int]) -> tuple[NDA
 def encode(row: Row) -> bytes:
     """The line of a row, line break included."""
     texts = [None if grid is None else grid_text(grid) for grid in row.answers]
-    kept = [_SAME if place and text == texts[place - 1] else text for place, text in enumerate(texts)]
-    head = json.dumps([row.puzzle, row.view, row.transform, row.restart, kept], separators=(",", ":"))[:-1]
+    kept = [_SAME if index and text == texts[index - 1] else text for index, text in enumerate(texts)]
+    head = json.dumps([row.puzzle, int(row.view), row.transform, int(row.restart), kept], separators=(",", ":"))[:-1]
     # Nine significant digits round-trip a float32 and are half as long as its float64 spelling.
     halts = ",".join(f"{halt:.9g}" if math.isfinite(halt) else json.dumps(halt) for halt in row.halts)
     body = f"{head},[{halts}],{row.steps},{row.length}".encode("ascii")
@@ -168,9 +169,9 @@ def decode(line: bytes) -> Entry:
         raise ValueError("its checksum does not match")
     puzzle, view, transform, restart, kept, halts, steps, length = _parse(body)
     if len(kept) > 1:
-        for place, text in enumerate(kept):
+        for index, text in enumerate(kept):
             if text == _SAME:
-                kept[place] = kept[place - 1]
+                kept[index] = kept[index - 1]
     shape = f"{len(halts)}f"
     rounded = struct.unpack(shape, struct.pack(shape, *halts))
     # A right checksum shows that nothing happened to a line, not that this program wrote it.
@@ -181,9 +182,15 @@ def decode(line: bytes) -> Entry:
     return Entry(puzzle, view, transform, restart, tuple(kept), rounded, steps, length)
 
 
-def scan(path: Path) -> Iterator[Entry]:
-    """The entries of a finished journal, in order. ``BadInput`` names the line that is cut or damaged."""
-    return (_checked(path, number, line) for number, line in _whole_lines(path))
+def scan(path: Path, only: Iterable[str] | None = None) -> Iterator[Entry]:
+    """The entries of a finished journal, in order, or those of the puzzles ``only``; the others' lines are not read.
+
+    ``BadInput`` names the line that is cut or damaged.
+    """
+    begins = tuple(f"[{json.dumps(puzzle)},".encode("ascii") for puzzle in only or ())
+    return (
+        _checked(path, number, line) for number, line in _whole_lines(path) if only is None or line.startswith(begins)
+    )
 
 
 def blocks(path: Path) -> Iterator[Block]:
@@ -233,8 +240,8 @@ def recover(path: Path) -> Recovery:
     return Recovery(rows, 0)
 
 
-class Journal:
-    """An open journal that only grows. ``append`` returns when the rows are on the disk."""
+class Grown:
+    """An open file that only grows."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -251,14 +258,34 @@ class Journal:
         if self._file:
             self._file.close()
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Add ``rows`` with one write and one fsync."""
+    def write(self, data: bytes) -> None:
+        """Add ``data``; it is on the disk when this returns."""
         if not self._file:
-            raise ValueError("the journal is not open")
-        rest = memoryview(b"".join(map(encode, rows)))
+            raise ValueError(f"{self.path.name} is not open")
+        rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
+
+
+class Journal(Grown):
+    """An open journal. ``append`` returns when the rows are on the disk."""
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Add ``rows`` with one write and one fsync."""
+        self.write(b"".join(map(encode, rows)))
+
+
+def put_in_order(path: Path, keys: Iterable[tuple[str, int, int]]) -> None:
+    """Bring a whole journal's lines into the order of ``keys`` (puzzle, view, restart), where they stand otherwise."""
+    found = {(entry.puzzle, entry.view, entry.restart): line for entry, line in _with_lines(path)}
+    wanted = b"".join(found[key] for key in keys)
+    if wanted != path.read_bytes():
+        write_bytes(path, wanted)
+
+
+def _with_lines(path: Path) -> Iterator[tuple[Entry, bytes]]:
+    return ((_checked(path, number, line), line) for number, line in _whole_lines(path))
 
 
 def _parse(body: bytes) -> list[Any]:
@@ -320,20 +347,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         yield from lines(file, path)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
     """The journal, compressed where the run was filed; ``BadInput`` if the file is not there or damaged."""
-    packed = path.with_name(ARCHIVED_JOURNAL_FILE)
-    try:
-        archived = not path.exists() and packed.exists()
-        file = open_xz(packed) if archived else path.open("rb", buffering=1 << 20)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    with file:
-        try:
-            yield file
-        except (EOFError, lzma.LZMAError) as error:
-            raise BadInput(f"{packed} is damaged: {error}") from None
+    return open_either(path, path.with_name(ARCHIVED_JOURNAL_FILE))
 
 
 def _checked(path: Path, number: int, line: bytes) -> Entry:

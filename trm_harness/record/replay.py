@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.errors import UnknownName
-from trm_harness.journal import Entry, scan
-from trm_harness.record import JOURNAL_FILE, PUZZLES_FILE
+from trm_harness.files.names import JOURNAL_FILE, PUZZLES_FILE
+from trm_harness.record.journal import Entry, scan
 from trm_harness.types import Grid
 
 Cells = NDArray[np.bool_]
@@ -74,6 +74,15 @@ class Reel:
         count = int(self.wrong.sum())
         return f"wrong: {count} of {self.answer.size} cells" if count else "right"
 
+    def status(self, place: int) -> tuple[str, str]:
+        """Two lines: the step and the halting probability; what changed, and at the end what became of the puzzle."""
+        frame, last = self.frames[place], self.frames[-1]
+        count = int(frame.changed.sum())
+        parts = [f"{count} cell{'s' * (count != 1)} changed{' (*)' if count else ''}"] if place else ["first answer"]
+        if frame is last and self.verdict:
+            parts.append(f"{self.verdict}{' (!)' if self.wrong.any() else ''}")
+        return f"step {frame.step} of {last.step}, halting probability {frame.probability:.3f}", ", ".join(parts)
+
     def marks(self, place: int) -> NDArray[np.str_]:
         """A sign for each cell of a frame: ``!`` wrong (last frame only), ``*`` changed, else a space."""
         frame = self.frames[place]
@@ -87,12 +96,12 @@ def frames(entry: Entry) -> tuple[Frame, ...]:
     first = row.steps - len(row.answers)
     return tuple(
         Frame(
-            step=first + place + 1,
+            step=first + index + 1,
             answer=answer,
-            halt=row.halts[first + place],
-            changed=unlike(answer, row.answers[place - 1] if place else answer),
+            halt=row.halts[first + index],
+            changed=unlike(answer, row.answers[index - 1] if index else answer),
         )
-        for place, answer in enumerate(row.answers)
+        for index, answer in enumerate(row.answers)
     )
 
 

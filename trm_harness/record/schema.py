@@ -1,4 +1,4 @@
-"""The record of a run: what was asked, on what, at what cost, and what came out. The hub of the house.
+"""The record of a run: what was asked, on what, at what cost, and what came out.
 
 A run is a folder. ``run.json`` (:class:`RunRecord`) exists from the first second; beside it lie ``plan.json`` (what a
 resume needs), ``journal.jsonl`` (every answer), ``puzzles.csv`` and ``candidates.csv`` (what the answers amount to).
@@ -7,25 +7,15 @@ The line under each field is its description in the JSON Schema and in ``docs/re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trm_harness.errors import BadInput
-from trm_harness.types import Score
-from trm_harness.untrusted import read_json
+from trm_harness.types import Score, plain
 
 SCHEMA_VERSION = 1
-RECORD_FILE = "run.json"
-PLAN_FILE = "plan.json"
-JOURNAL_FILE = "journal.jsonl"
-ARCHIVED_JOURNAL_FILE = "journal.jsonl.xz"
-PUZZLES_FILE = "puzzles.csv"
-CANDIDATES_FILE = "candidates.csv"
 
 Status = Literal["started", "success", "cancelled", "error"]
 Demonstrations = Literal["inductive", "per-task", "joint", "unknown"]
@@ -40,6 +30,12 @@ class _Entry(BaseModel):
     """Immutable, closed to unknown fields, described by the docstrings of its attributes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers(cls, data: Any) -> Any:
+        """Numbers of numpy, which models and tasks hand in, as Python's."""
+        return plain(data)
 
 
 class TaskEntry(_Entry):
@@ -82,6 +78,8 @@ class SelectionEntry(_Entry):
     """Puzzles selected whose answer is hidden: answered, never scored."""
     limit: Count | None = None
     """First so many groups only; null for all."""
+    sample: Count | None = None
+    """So many groups, drawn by the protocol's seed, only; null for none drawn."""
     ids: tuple[str, ...] = ()
     """Group or puzzle ids asked for; empty for all."""
     sha256: str = ""
@@ -134,10 +132,11 @@ class ProtocolEntry(_Entry):
     """Views that voted, where a re-scoring used fewer than were answered; null for all."""
     steps: Count
     """Supervision steps at most."""
-    halt: Literal["full", "adaptive"]
-    """full: every step is run; adaptive: a puzzle leaves when its halting score is above ``halt_above``."""
+    halt: Literal["full", "adaptive", "settled"]
+    """full: every step is run; adaptive: a puzzle leaves when its halting score is above ``halt_above``; settled: when
+    its answer is that of the step before, besides."""
     halt_above: Share = 0.5
-    """Halting score (sigmoid of the logit) above which adaptive halting stops."""
+    """Halting score (sigmoid of the logit) above which adaptive and settled halting stop."""
     restarts: Count = 1
     """Answers (trajectories) per view, each from its own seed."""
     noise: Amount = 0.0
@@ -164,6 +163,8 @@ class ProtocolEntry(_Entry):
     frozen), full, or empty for nothing."""
     adapt_steps: int = 0
     """Steps of learning for each task."""
+    adapt_lr: float | None = None
+    """Rate at which the whole network learnt; null where it did not, and in records from before the option (0.0001)."""
 
 
 class DataUse(_Entry):
@@ -608,44 +609,7 @@ def training_of(card: Mapping[str, Any]) -> TrainingEntry:
     try:
         return TrainingEntry.model_validate(table)
     except ValidationError as error:
-        raise BadInput(f"the card's training declaration is wrong: {_first(error)}") from None
-
-
-def read(path: Path) -> RunRecord:
-    """The record at ``path``, a run folder or its ``run.json``. ``BadInput`` for anything that is not one."""
-    file = path / RECORD_FILE if path.is_dir() else path
-    data = read_json(file)
-    if "schema_version" not in data:
-        raise BadInput(f"{file} is not a run record: it has no schema_version")
-    if data["schema_version"] != SCHEMA_VERSION:
-        raise BadInput(f"{file} has schema version {data['schema_version']}; this program reads {SCHEMA_VERSION}")
-    try:
-        return RunRecord.model_validate(data)
-    except ValidationError as error:
-        raise BadInput(f"{file} is not a valid run record: {_first(error)}") from None
-
-
-def write(path: Path, record: RunRecord) -> Path:
-    """Write the record into a run folder (or to a ``.json`` file) so that no reader ever sees half of it."""
-    file = path if path.suffix == ".json" else path / RECORD_FILE
-    return write_text(file, record.model_dump_json(indent=1) + "\n")
-
-
-def write_text(file: Path, text: str) -> Path:
-    """Replace ``file`` by ``text`` in one move, durable before it shows."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return file
+        raise BadInput(f"the card's training declaration is wrong: {first_complaint(error)}") from None
 
 
 def json_schema() -> dict[str, Any]:
@@ -653,7 +617,7 @@ def json_schema() -> dict[str, Any]:
     return RunRecord.model_json_schema() | {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
-def _first(error: ValidationError) -> str:
+def first_complaint(error: ValidationError) -> str:
     """The first complaint of pydantic in one line."""
     detail = error.errors()[0]
     place = ".".join(str(part) for part in detail["loc"]) or "the whole"

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from trm_harness.contracts import Task
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.difficulty import Difficulty
-from trm_harness.evaluate.halting import Halting
-from trm_harness.evaluate.plan import SELECTS, Work
-from trm_harness.evaluate.trajectories import Trajectories, ranks, shares, tallied
-from trm_harness.journal import Entry, text_grid
-from trm_harness.record import (
-    CANDIDATES_FILE,
-    PUZZLES_FILE,
-    DepthEntry,
-    MeasureEntry,
-    ProtocolEntry,
-    ScoreEntry,
-)
-from trm_harness.scoring import Columns, Outcome, score
+from trm_harness.files.write import replacing
+from trm_harness.inference.plan import SELECTS, Work
+from trm_harness.record import CANDIDATES_FILE, PUZZLES_FILE, DepthEntry, MeasureEntry, ProtocolEntry, ScoreEntry
+from trm_harness.record.journal import Entry, text_grid
+from trm_harness.scoring.difficulty import Difficulty
+from trm_harness.scoring.halting import Halting
+from trm_harness.scoring.rules import Columns, Outcome, score
+from trm_harness.scoring.trajectories import Trajectories, ranks, shares, tallied
+from trm_harness.scoring.vote import ranked
 from trm_harness.specs import TaskSpec
 from trm_harness.types import Candidate, Puzzle
-from trm_harness.vote import ranked
 
 PUZZLE_COLUMNS = ("puzzle", "group", "attempted", "rank", "candidates", "votes", "single", "steps", "right_at", "halts")
 CANDIDATE_COLUMNS = ("puzzle", "rank", "votes", "halt", "first_seen", "correct", "answer", "peak")
@@ -40,7 +34,7 @@ class Verdict:
     ``candidates`` are ranked as the run chooses; ``texts`` and ``correct`` go with them; ``ranks`` are the places of
     the right one by each way of choosing. ``right_at`` says for each step of the ``single`` pass (the first trajectory
     of the identity view) whether its answer was right; ``measures`` are those of its final answer. ``fewer`` is what
-    fewer trajectories would have answered (:func:`~trm_harness.evaluate.trajectories.shares`).
+    fewer trajectories would have answered (:func:`~trm_harness.scoring.trajectories.shares`).
     """
 
     puzzle: Puzzle
@@ -167,35 +161,40 @@ def assess(
     """
     total, names = Assessment(), _measure_names(work)
     with tables(work, out) as write:
-        for place, rows in by_puzzle(work, entries):
+        for index, rows in by_puzzle(work, entries):
             for row in rows:
                 total.work[row.length] += row.steps
-            verdict = judge(work.task, work.selection[place], rows, select or work.plan.select, voting_views)
+            verdict = judge(work.task, work.selection[index], rows, select or work.plan.select, voting_views)
             total.add(verdict)
             if out is not None:
                 write([_line_of(verdict, names)], _candidate_lines(verdict))
     return total
 
 
-def by_puzzle(work: Work, entries: Iterable[Entry]) -> Iterator[tuple[int, list[Entry]]]:
+def by_puzzle(
+    work: Work, entries: Iterable[Entry], only: Collection[str] | None = None
+) -> Iterator[tuple[int, list[Entry]]]:
     """``(place, rows)`` of every puzzle in the order of the selection, rows in the order of views and restarts.
 
     A puzzle's rows are let go once they are whole and its turn has come, so memory holds the unfinished ones only.
+    ``entries`` may be those of the puzzles ``only``, which are the ones that come then.
     """
-    places = {puzzle.id: place for place, puzzle in enumerate(work.selection)}
+    places = {puzzle.id: index for index, puzzle in enumerate(work.selection) if only is None or puzzle.id in only}
+    turns = [*places.values()]
     waiting: dict[int, list[Entry]] = {}
     count, turn = 0, 0
     for entry in entries:
-        place = places.get(entry.puzzle)
-        if place is None:
+        index = places.get(entry.puzzle)
+        if index is None:
             raise BadInput(f"the journal holds puzzle {entry.puzzle}, which this run did not select")
-        waiting.setdefault(place, []).append(entry)
+        waiting.setdefault(index, []).append(entry)
         count += 1
-        while turn in waiting and len(waiting[turn]) == work.views_of(turn) * work.plan.restarts:
-            yield turn, _in_order(work, turn, waiting.pop(turn))
+        while turn < len(turns) and len(waiting.get(turns[turn], ())) == _rows_of(work, turns[turn]):
+            yield turns[turn], _in_order(work, turns[turn], waiting.pop(turns[turn]))
             turn += 1
-    if waiting or count != work.total:
-        raise BadInput(f"the journal holds {count} of {work.total} rows: finish the run with `eval --resume`")
+    total = work.total if only is None else sum(_rows_of(work, index) for index in turns)
+    if waiting or count != total:
+        raise BadInput(f"the journal holds {count} of {total} rows: finish the run with `eval --resume`")
 
 
 def judge(
@@ -251,16 +250,10 @@ def tables(work: Work, out: Path | None) -> Iterator[Lines]:
 @contextmanager
 def _table(file: Path, columns: Sequence[str]) -> Iterator[Callable[[Iterable[Sequence[object]]], None]]:
     """A CSV file that appears under its name when the block ends well."""
-    # The run is locked, so one name does, and what a kill leaves behind is overwritten by the resume.
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(columns)
-            yield writer.writerows
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        yield writer.writerows
 
 
 def puzzle_line(
@@ -293,6 +286,11 @@ def _candidate_lines(verdict: Verdict) -> Iterator[tuple[object, ...]]:
     correct = [int(right) for right in verdict.correct] or [""] * len(verdict.texts)
     for rank, (one, text, right) in enumerate(zip(verdict.candidates, verdict.texts, correct, strict=True), 1):
         yield candidate_line(verdict.puzzle.id, rank, (one.votes, one.halt, one.first_seen), right, text, one.peak)
+
+
+def _rows_of(work: Work, place: int) -> int:
+    """Rows of the puzzle at ``place``: one for each view and restart."""
+    return work.views_of(place) * work.plan.restarts
 
 
 def _in_order(work: Work, place: int, rows: list[Entry]) -> list[Entry]:

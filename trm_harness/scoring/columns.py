@@ -1,7 +1,13 @@
-"""The scores of single answers to half a million puzzles, with arrays for objects: the numbers of :mod:`results`.
+"""The scores of single answers to half a million puzzles, with arrays for objects: the numbers of :mod:`assess`.
 
 A puzzle with one answer needs no vote. Where task and puzzles come as arrays too, the journal is judged block by block,
 and what is kept of a puzzle is some fifty bytes.
+
+Two scorers stay, on purpose. :mod:`assess` is the definition: it takes any task, views, trajectories and hidden
+answers, one puzzle after another, which takes more than a minute for Sudoku-Extreme's 423,000 test puzzles. This file
+gives the same numbers some twenty times faster for the one case that has so many puzzles. Arrays cannot vote over
+views or ask a plugin for its measures of one grid, so neither can replace the other; ``tests/test_columns.py`` holds
+them equal to the last bit and byte, and the same refusals.
 """
 
 from __future__ import annotations
@@ -20,14 +26,14 @@ from numpy.typing import NDArray
 
 from trm_harness.contracts import Columnar, MeasuresMany
 from trm_harness.errors import BadInput
-from trm_harness.evaluate.difficulty import Difficulty
-from trm_harness.evaluate.halting import Halting
-from trm_harness.evaluate.plan import SELECTS, Selection, Work
-from trm_harness.evaluate.results import Assessment, assess, candidate_line, puzzle_line, tables
-from trm_harness.evaluate.trajectories import Trajectories
-from trm_harness.journal import Block, blocks, scan, text_grid, text_grids
-from trm_harness.scoring import Columns
-from trm_harness.vote import sigmoid
+from trm_harness.inference.plan import SELECTS, Selection, Work
+from trm_harness.record.journal import Block, blocks, scan, text_grid, text_grids
+from trm_harness.scoring.assess import Assessment, assess, candidate_line, puzzle_line, tables
+from trm_harness.scoring.difficulty import Difficulty
+from trm_harness.scoring.halting import Halting
+from trm_harness.scoring.rules import Columns
+from trm_harness.scoring.trajectories import Trajectories
+from trm_harness.scoring.vote import sigmoid
 
 _SAME = "="
 _Pair = tuple[list[list[object]], list[tuple[object, ...]]]
@@ -37,7 +43,7 @@ _Pair = tuple[list[list[object]], list[tuple[object, ...]]]
 def assess_journal(
     work: Work, path: Path, voting_views: int | None = None, out: Path | None = None, select: str | None = None
 ) -> Assessment:
-    """:func:`~trm_harness.evaluate.results.assess` of the journal at ``path``, by columns where that is possible."""
+    """:func:`~trm_harness.scoring.assess.assess` of the journal at ``path``, by columns where that is possible."""
     if not _fits(work):
         return assess(work, scan(path), voting_views, out, select)
     return _assess(work, path, out)
@@ -97,23 +103,23 @@ class _Places:
     def of(self, block: Block) -> NDArray[np.int64]:
         """Places in the selection, ``int64 [n]``; ``BadInput`` for a puzzle that is not in it or comes twice."""
         begin, size = self.count, len(block)
-        places, twice = np.arange(begin, begin + size), np.zeros(size, bool)
+        indices, twice = np.arange(begin, begin + size), np.zeros(size, bool)
         if self._names(begin, begin + size) != list(block.puzzles):
-            places, twice = np.array([self._look_up(name) for name in block.puzzles]), np.ones(size, bool)
-            twice[np.unique(places, return_index=True)[1]] = False
-        twice |= self._seen[places] | np.array(block.views, bool) | np.array(block.restarts, bool)
+            indices, twice = np.array([self._look_up(name) for name in block.puzzles]), np.ones(size, bool)
+            twice[np.unique(indices, return_index=True)[1]] = False
+        twice |= self._seen[indices] | np.array(block.views, bool) | np.array(block.restarts, bool)
         if twice.any():
             raise BadInput(f"the journal repeats a row of puzzle {block.puzzles[int(np.argmax(twice))]}")
-        self._seen[places] = True
+        self._seen[indices] = True
         self.count += size
-        return places
+        return indices
 
     def _names(self, begin: int, end: int) -> list[str]:
         return self._puzzles.names(self._selection.indices[begin:end])
 
     def _look_up(self, name: str) -> int:
         if not self._known:
-            self._known = {name: place for place, name in enumerate(self._names(0, len(self._selection)))}
+            self._known = {name: index for index, name in enumerate(self._names(0, len(self._selection)))}
         if name not in self._known:
             raise BadInput(f"the journal holds puzzle {name}, which this run did not select")
         return self._known[name]
@@ -157,7 +163,7 @@ def _judge(
     right = np.zeros(len(texts), bool)
     right[alike] = (given == answers[rows[alike]]).all(axis=(1, 2))
     finals = which[begins[1:] - 1]
-    last = [texts[place] for place in finals.tolist()]
+    last = [texts[index] for index in finals.tolist()]
     # The grid of every row's final answer, where it has one of the puzzles' shape.
     grid_of = np.full(len(texts), -1)
     grid_of[alike] = np.arange(len(alike))
@@ -201,14 +207,14 @@ class _Found:
         self.steps, self.halts = np.zeros(self.size, np.int32), np.zeros(self.size)
         self.halting = Halting()
 
-    def add(self, block: Block, places: NDArray[np.int64], judged: _Judged) -> None:
+    def add(self, block: Block, indices: NDArray[np.int64], judged: _Judged) -> None:
         """Count a block in."""
-        self.right[places] = judged.final
-        self.attempted[places] = [text is not None for text in judged.last]
-        self.steps[places] = block.steps
-        self.halts[places] = block.halts[judged.begins[1:] - 1]
+        self.right[indices] = judged.final
+        self.attempted[indices] = [text is not None for text in judged.last]
+        self.steps[indices] = block.steps
+        self.halts[indices] = block.halts[judged.begins[1:] - 1]
         for name, values in judged.measures.items():
-            self.measures.setdefault(name, np.zeros(self.size))[places] = values
+            self.measures.setdefault(name, np.zeros(self.size))[indices] = values
         for length in np.unique(block.lengths).tolist():
             self.work[length] += int(block.steps[block.lengths == length].sum())
         for steps in np.unique(block.steps).tolist():

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from trm_harness.errors import BadInput
 from trm_harness.record import RunRecord
-from trm_harness.scoring import Outcome, score
-from trm_harness.stats import mcnemar
+from trm_harness.scoring.intervals import mcnemar
+from trm_harness.scoring.rules import Outcome, score
 
 RECORD_TOLERANCE = 1e-9
 """How far a headline may lie from the score of its own table: float sums in another order."""

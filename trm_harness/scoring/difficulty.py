@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trm_harness.record import DifficultyEntry
-from trm_harness.types import Puzzle
+from trm_harness.types import Puzzle, plain
 
 BANDS = 5
 """Bands at most; about equally full, but puzzles of one value are never torn apart."""
@@ -25,7 +25,7 @@ class Difficulty:
 
     def add(self, puzzle: Puzzle, right: bool) -> None:
         """Count one puzzle in, under each of its facts that is a number."""
-        for name, value in puzzle.facts.items():
+        for name, value in plain(puzzle.facts).items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 self.values[name].append(float(value))
                 self.right[name].append(right)

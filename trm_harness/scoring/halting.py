@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.record import CalibrationBin, HaltingEntry, ThresholdEntry
-from trm_harness.vote import sigmoid
+from trm_harness.scoring.vote import sigmoid
 
 BINS = 10
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
+BARS = (0.01, 0.05, *THRESHOLDS)
+"""Halting scores that settled halting may ask for beside an answer that stays."""
+
 _LOGITS = np.log(np.array(THRESHOLDS) / (1 - np.array(THRESHOLDS)))
 
 
@@ -46,10 +51,10 @@ class Halting:
         """What halting at each threshold had done to many passes of one length, ``[passes, steps]``."""
         # The largest logit so far: it passes a threshold when the first one does, and fmax skips what is no number.
         peaks, rows = np.fmax.accumulate(halts, axis=1), np.arange(len(halts))
-        for place, logit in enumerate(_LOGITS):
+        for index, logit in enumerate(_LOGITS):
             stops = np.minimum((~(peaks > logit)).sum(axis=1), halts.shape[1] - 1)
-            self.stopped[place] += int(stops.sum()) + len(stops)
-            self.kept[place] += int(right[rows, stops].sum())
+            self.stopped[index] += int(stops.sum()) + len(stops)
+            self.kept[index] += int(right[rows, stops].sum())
 
     def entry(self, full: bool) -> HaltingEntry:
         """Halting statistics; calibration only where every answer is known, thresholds only if every step was run."""
@@ -75,6 +80,27 @@ class Halting:
             ThresholdEntry(threshold=threshold, n=n, mean_steps=steps / n, correct=right, accuracy=right / n)
             for threshold, steps, right in sums
         )
+
+
+def settled(passes: Iterable[tuple[Sequence[object], Sequence[float], Sequence[bool]]]) -> tuple[ThresholdEntry, ...]:
+    """What passes of full depth would be, had each stopped where its answer repeats with a halting score above a bar.
+
+    A pass is the answers, halting logits and correctness of its steps. One entry for each of :data:`BARS`.
+    """
+    logits, stopped, kept, n = np.log(np.array(BARS) / (1 - np.array(BARS))), np.zeros(len(BARS), int), Counter(), 0
+    for answers, halts, right in passes:
+        same = np.array([False, *(one == before for before, one in pairwise(answers))])
+        stops = same & (np.array(halts) > logits[:, None])
+        last = np.where(stops.any(1), stops.argmax(1), len(halts) - 1)
+        stopped += last + 1
+        kept.update(index for index, step in enumerate(last.tolist()) if right[step])
+        n += 1
+    return tuple(
+        ThresholdEntry(
+            threshold=bar, n=n, mean_steps=int(stopped[index]) / n, correct=kept[index], accuracy=kept[index] / n
+        )
+        for index, bar in enumerate(BARS)
+    )
 
 
 def calibration(confidence: NDArray[np.float64], exact: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:

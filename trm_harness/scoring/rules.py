@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trm_harness.errors import BadInput
-from trm_harness.stats import clustered_sums, wilson
+from trm_harness.scoring.intervals import clustered_sums, wilson
 from trm_harness.types import Score
 
 
@@ -134,3 +134,10 @@ RULES: dict[str, Callable[[_Groups, str], Score]] = {
     "puzzles": _puzzles,
 }
 """Every scoring rule by its name."""
+
+
+def check_rules(task: str, names: Sequence[str]) -> None:
+    """``BadInput`` for the first of a task's rules that does not exist."""
+    unknown = next((name for name in names if name not in RULES), None)
+    if unknown:
+        raise BadInput(f"task {task} names a scoring rule that does not exist: {unknown}")

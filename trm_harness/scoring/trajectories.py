@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from trm_harness.evaluate.plan import SELECTS
-from trm_harness.journal import Entry
+from trm_harness.inference.plan import SELECTS
 from trm_harness.record import TrajectoryEntry
+from trm_harness.record.journal import Entry
+from trm_harness.scoring.vote import ranked, tally
 from trm_harness.types import Candidate, Grid
-from trm_harness.vote import ranked, tally
 
 
 def sizes(restarts: int) -> tuple[int, ...]:
@@ -34,7 +34,7 @@ def ranks(candidates: Sequence[tuple[Candidate, str]], right: Mapping[str, bool]
     found: dict[str, int | None] = {}
     for select in ("mode", "halt"):
         order = ranked([candidate for candidate, _ in candidates], select)
-        places = (place for place, one in enumerate(order, 1) if right[texts[one.first_seen]])
+        places = (index for index, one in enumerate(order, 1) if right[texts[one.first_seen]])
         found[select] = next(places, None)
     return found | {"oracle": 1 if found["mode"] else None}
 

@@ -56,14 +56,6 @@ def ranked(candidates: Sequence[Candidate], select: str) -> list[Candidate]:
     return sorted(candidates, key=lambda candidate: (-candidate.peak, candidate.first_seen))
 
 
-def rank_of(candidates: Sequence[Candidate], answer: Grid) -> int | None:
-    """1-based place of ``answer`` among ranked ``candidates``; ``None`` if it is not there."""
-    for place, candidate in enumerate(candidates, start=1):
-        if np.array_equal(candidate.answer, answer):
-            return place
-    return None
-
-
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """``1 / (1 + exp(-x))`` in float64, elementwise; NaN gives 0."""
     with np.errstate(over="ignore"):

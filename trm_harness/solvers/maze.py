@@ -123,36 +123,28 @@ def distance(question: Grid) -> int | None:
     return len(layers) - 1 if layers else None
 
 
-def count_shortest(question: Grid) -> int:
-    """Number of different shortest paths, 0 if start and goal are not connected."""
-    maze = Maze.of(question)
-    layers = maze.from_goal()
-    ways = {maze.start: int(bool(layers))}
-    for layer in reversed(layers[:-1]):
-        reached: dict[int, int] = {}
-        for cell, count in ways.items():
-            for near in maze.board.steps(cell):
-                if near & layer:
-                    reached[near] = reached.get(near, 0) + count
-        ways = reached
-    return sum(ways.values())
-
-
 def is_path(question: Grid, answer: Grid) -> bool:
     """Whether ``answer`` is ``question`` with free cells marked as one path from start to goal, of whatever length.
 
     The marked cells and both ends hang together, an end touches one of them and every other touches two, so there
     are no gaps, branches or stray marks, and the path never runs beside itself (it could be cut short there).
     """
-    if answer.shape != question.shape:
-        return False
-    marked = answer == PATH
-    if not np.where(marked, question == OPEN, answer == question).all():
+    if answer.shape != question.shape or not may_be_paths(question[None], answer[None])[0]:
         return False
     maze = Maze.of(question)
-    walked = maze.board.bits(marked) | maze.start | maze.goal
-    on = np.pad(maze.board.cells(walked), 1).astype(np.uint8)
-    touching = on[2:, 1:-1] + on[:-2, 1:-1] + on[1:-1, 2:] + on[1:-1, :-2]
-    wanted = np.where(marked, 2, 1)
-    one_line = bool((touching == wanted)[on[1:-1, 1:-1] > 0].all())
-    return one_line and reduce(or_, maze.board.layers(walked, maze.start)) == walked
+    walked = maze.board.bits(answer == PATH) | maze.start | maze.goal
+    return reduce(or_, maze.board.layers(walked, maze.start)) == walked
+
+
+def may_be_paths(questions: NDArray[np.uint8], answers: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of ``answers`` show what of a path every cell shows by itself, ``bool [n]``; grids ``[n, height, width]``.
+
+    Only open cells are marked, nothing else is changed, an end touches one cell of the path and a marked cell two.
+    Whether all of them hang together is left to :func:`is_path`.
+    """
+    marked = answers == PATH
+    kept = np.where(marked, questions == OPEN, answers == questions).all(axis=(1, 2))
+    on = np.pad(marked | (questions == START) | (questions == GOAL), ((0, 0), (1, 1), (1, 1)))
+    cells = on.astype(np.uint8)
+    touching = cells[:, 2:, 1:-1] + cells[:, :-2, 1:-1] + cells[:, 1:-1, 2:] + cells[:, 1:-1, :-2]
+    return kept & ((touching == np.where(marked, 2, 1)) | ~on[:, 1:-1, 1:-1]).all(axis=(1, 2))

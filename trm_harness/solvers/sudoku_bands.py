@@ -257,7 +257,7 @@ class _State:
         ``None`` where nothing is left.
         """
         axis = _DIRECTIONS[number]
-        parts = [self.cells >> place * axis.along & axis.triads for place in range(3)]
+        parts = [self.cells >> index * axis.along & axis.triads for index in range(3)]
         once, twice = self.missing[number], 0
         for part in parts:
             twice |= once & part
@@ -265,7 +265,7 @@ class _State:
         if once != axis.triads:
             return None
         single = once & ~twice
-        placed = reduce(or_, ((part & single) << place * axis.along for place, part in enumerate(parts)))
+        placed = reduce(or_, ((part & single) << index * axis.along for index, part in enumerate(parts)))
         return placed, self.missing[number] & single
 
     def _assert(self, placed: int, missed: list[int]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_harness.errors import PluginError, UnknownName
-from trm_harness.plugins import PluginInfo, near
+from trm_harness.plugins.host import PluginInfo, near
 from trm_harness.registry import Registry, default
 from trm_harness.testing import models, plugins, tasks, trainers
 from trm_harness.testing.laws import LAWS, Law, LawBroken, NotApplicable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trm_harness.stamps import KIT_VERSION
+from trm_harness.plugins.check_log import KIT_VERSION
 
 __all__ = ["KIT_VERSION", "LAWS", "Law", "LawBroken", "NotApplicable", "demand", "law"]
 
@@ -23,13 +23,12 @@ class NotApplicable(Exception):
 class Law:
     """One law: ``run(subject)`` raises :class:`LawBroken` or :class:`NotApplicable`, or is kept.
 
-    ``kind`` is the kind of subject (``plugin``, ``task``, ``model``, ``trainer``), ``summary`` one line of what it
-    asks, ``slow`` whether it takes more than some seconds on small puzzles.
+    ``kind`` is the kind of subject (``plugin``, ``task``, ``model``, ``trainer``), ``slow`` whether it takes more than
+    some seconds on small puzzles.
     """
 
     kind: str
     name: str
-    summary: str
     run: Callable[[Any], None]
     slow: bool = False
 
@@ -39,10 +38,10 @@ LAWS: list[Law] = []
 
 
 def law(kind: str, slow: bool = False) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Make a function a law of ``kind``; its name is the law's and its docstring's first line the summary."""
+    """Make a function a law of ``kind``; its name is the law's."""
 
     def add(run: Callable[[Any], None]) -> Callable[[Any], None]:
-        LAWS.append(Law(kind, run.__name__, (run.__doc__ or "").split("\n")[0], run, slow))
+        LAWS.append(Law(kind, run.__name__, run, slow))
         return run
 
     return add

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from trm_harness.contracts import Model, Perturbable
 from trm_harness.errors import HarnessError
+from trm_harness.files.names import WEIGHTS_FILE
 from trm_harness.fingerprint import file_sha256
 from trm_harness.testing.laws import NotApplicable, demand, law
 from trm_harness.testing.subjects import ModelSubject
-from trm_harness.types import Batch, Grid, Prediction
+from trm_harness.types import Batch, Grid, Prediction, plain
 
 FAMILIES = ("recursive", "direct", "solver", "llm", "trivial")
 PUZZLES = 5
@@ -71,7 +72,7 @@ def made_or_refused_in_one_line(subject: ModelSubject) -> None:
         demand(bool(str(error)), "the error says nothing", "say what is missing and how to give it")
         raise NotApplicable(f"it needs more than the kit has: {error}") from None
     demand(model.spec == subject.tried, "model.spec is not the spec that it was made from", "keep request.spec")
-    demand(isinstance(model.steps, int) and model.steps >= 1, f"steps is {model.steps!r}", "give 1 or more")
+    demand(isinstance(plain(model.steps), int) and model.steps >= 1, f"steps is {model.steps!r}", "give 1 or more")
 
 
 @law("model")
@@ -186,7 +187,7 @@ def saved_weights_answer_alike(subject: ModelSubject) -> None:
         raise NotApplicable("it is not trainable: there are no weights to save")
     batch = _batch(subject)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "weights.safetensors"
+        path = Path(folder) / WEIGHTS_FILE
         subject.make(which="trainable").save(path, card="")
         loaded = subject.make(weights=path)
         demand(
@@ -197,7 +198,7 @@ def saved_weights_answer_alike(subject: ModelSubject) -> None:
         demand(
             loaded.facts().weights_sha256 == file_sha256(path),
             "facts().weights_sha256 is not that of the file",
-            "give trm_harness.fingerprint.file_sha256(request.weights)",
+            "give request.weights_sha256",
         )
 
 

@@ -26,7 +26,7 @@ def portrait(task: Task) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for split in task.spec.splits:
         puzzles = task.puzzles(split)
-        head = [puzzles[place] for place in range(min(HEAD, len(puzzles)))]
+        head = [puzzles[index] for index in range(min(HEAD, len(puzzles)))]
         found[split] = [len(puzzles), dataset_sha256(head), task.source(split).sha256]
         found[f"views of {split}"] = [list(task.transforms(puzzle, 4, 1)) for puzzle in head[:4]]
         found[f"tokens of {split}"] = [task.encode(puzzle, "", {}).tokens.tolist()[:64] for puzzle in head[:2]]
@@ -49,12 +49,12 @@ def portrait_elsewhere(task_id: str, data: Path | None) -> dict[str, Any]:
 
 
 def _main(task_id: str, data: str = "") -> None:
-    from trm_harness.hub import cache_only
+    from trm_harness.files.hub import cache_only
     from trm_harness.registry import default
 
     registry = default()
     with cache_only():
-        task = registry.tasks.resolve(task_id)(registry.tasks.spec(task_id), Path(data) if data else None)
+        task = registry.task(task_id, Path(data) if data else None)
         print(json.dumps(portrait(task)))
 
 

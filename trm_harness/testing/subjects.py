@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from trm_harness.contracts import Model, ModelRequest, Task
+from trm_harness.contracts import HasTraining, Model, ModelRequest, Task
 from trm_harness.errors import DataMissing, HarnessError
-from trm_harness.hub import cache_only
-from trm_harness.plugins import PluginInfo
+from trm_harness.files.hub import cache_only
+from trm_harness.fingerprint import file_sha256
+from trm_harness.plugins.host import PluginInfo
 from trm_harness.registry import Registry, import_target
 from trm_harness.specs import ModelSpec, TaskSpec, TrainerSpec
 from trm_harness.testing.laws import NotApplicable
@@ -57,7 +57,7 @@ class TaskSubject:
 
     def make(self, data: Path | None) -> Task:
         """A fresh task that reads ``data``."""
-        return self.registry.tasks.resolve(self.spec.id)(self.spec, data)
+        return self.registry.task(self.spec.id, data)
 
     def puzzles(self, split: str) -> Sequence[Puzzle]:
         """All puzzles of ``split``. ``NotApplicable`` if they would have to be downloaded first."""
@@ -77,7 +77,7 @@ class TaskSubject:
 
     def training_source(self, seed: int = 0) -> Any:
         """The task's training source. ``NotApplicable`` if it has none."""
-        if not hasattr(self.task, "training_source"):
+        if not isinstance(self.task, HasTraining):
             raise NotApplicable("it offers no training examples (training_source)")
         with needing_data():
             return self.task.training_source(seed, {}, {})
@@ -92,7 +92,7 @@ class TaskSubject:
         if split != self.spec.default_split:
             # Large puzzles are often generated on demand, a second or more for a few of them.
             count = max(3, count * 100 // max(100, self.spec.seq_len))
-        return [puzzles[place] for place in sorted({i * size // count for i in range(count)})] if size else []
+        return [puzzles[index] for index in sorted({i * size // count for i in range(count)})] if size else []
 
 
 @dataclass(eq=False)
@@ -118,7 +118,7 @@ class ModelSubject:
         fitting = [
             TaskSubject(self.registry, spec)
             for spec in sorted(self.registry.tasks, key=lambda spec: (spec.seq_len, spec.id))
-            if any(fnmatchcase(spec.id, pattern) for pattern in self.spec.tasks)
+            if self.spec.answers(spec)
         ]
         for subject in fitting:
             try:
@@ -148,7 +148,8 @@ class ModelSubject:
         if self.spec.family == "llm":
             raise NotApplicable("language models answer over a network, which the kit does not use")
         task = self.on
-        request = ModelRequest(spec or self.tried, task.spec, weights=weights, dtype=dtype)
+        sha256 = file_sha256(weights) if weights else ""
+        request = ModelRequest(spec or self.tried, task.spec, weights=weights, dtype=dtype, weights_sha256=sha256)
         return self.registry.models.resolve(self.spec.id, which)(request)
 
 
@@ -196,7 +197,7 @@ class TrainerSubject:
     def _task(self) -> TaskSubject:
         for spec in sorted(self.registry.tasks, key=lambda spec: (spec.seq_len, spec.id)):
             subject = TaskSubject(self.registry, spec)
-            if hasattr(subject.task, "training_source"):
+            if isinstance(subject.task, HasTraining):
                 return subject
         raise NotApplicable("no task with training examples is installed")
 

@@ -14,7 +14,8 @@ import numpy as np
 from trm_harness.contracts import Canonical, Task
 from trm_harness.errors import HarnessError
 from trm_harness.fingerprint import canonical_fingerprint, puzzle_sha256
-from trm_harness.scoring import RULES
+from trm_harness.relations import relations
+from trm_harness.scoring.rules import RULES
 from trm_harness.testing.laws import NotApplicable, demand, law
 from trm_harness.testing.process import portrait, portrait_elsewhere
 from trm_harness.testing.subjects import TaskSubject, needing_data
@@ -51,6 +52,23 @@ def spec_is_complete(subject: TaskSubject) -> None:
     )
     demand(spec.version >= 1 and spec.attempts >= 1, "version or attempts is below 1", "count both from 1")
     demand(subject.task.spec == spec, "task.spec is not the spec that it was made from", "keep the spec you are given")
+
+
+@law("task")
+def relations_are_those_of_the_board(subject: TaskSubject) -> None:
+    """Declared relations exist on a board of the spec's size and leave nobody out; declared symbols are tokens."""
+    spec = subject.spec
+    first, count = spec.symbols
+    demand(
+        first >= 0 and count >= 0 and first + count <= spec.vocab_size,
+        f"symbols {spec.symbols} are not among the {spec.vocab_size} tokens",
+        "give the first token that may be renamed and how many there are",
+    )
+    if not spec.relations:
+        raise NotApplicable("the task declares no relations")
+    found = relations(spec.relations, spec.seq_len)
+    apart = int((~np.any([relation.hears.any(axis=0) for relation in found], axis=0)).sum())
+    demand(apart == 0, f"{apart} cells hear nobody", "declare relations that reach every cell")
 
 
 @law("task")
@@ -205,7 +223,7 @@ def right_answer_scores_one(subject: TaskSubject) -> None:
 def damaged_answer_scores_less(subject: TaskSubject) -> None:
     """One changed cell, another shape, an empty grid or no answer at all: exact is 0, and nothing raises."""
     for puzzle in subject.some():
-        cells = {place * puzzle.answer.size // 5 for place in range(5)}
+        cells = {index * puzzle.answer.size // 5 for index in range(5)}
         damaged: list[Grid | None] = [_damaged(puzzle, cell) for cell in sorted(cells)]
         others = [None, np.zeros((0, 0), np.uint8), np.zeros((1, 1), np.uint8), np.pad(puzzle.answer, ((0, 1), (0, 0)))]
         for answer in [*damaged, *others]:
@@ -239,7 +257,8 @@ def scores_see_no_symmetry(subject: TaskSubject) -> None:
 @law("task")
 def a_whole_evaluation_scores_one(subject: TaskSubject) -> None:
     """The evaluator, given the right answers through several views, scores 1; with one cell wrong it scores 0."""
-    from trm_harness.evaluate import InferencePlan, evaluate
+    from trm_harness.evaluate import evaluate
+    from trm_harness.inference import InferencePlan
     from trm_harness.testing.oracle import Oracle
 
     split = subject.spec.default_split
@@ -256,6 +275,33 @@ def a_whole_evaluation_scores_one(subject: TaskSubject) -> None:
             f"an evaluation with {'one cell wrong' if damage else 'the right answers'} scores {record.headline.value}",
             f"look at decode, invert and measures together: {wanted} is right",
         )
+
+
+@law("task")
+def a_source_is_named_by_its_content(subject: TaskSubject) -> None:
+    """source() states 64 hex digits that follow what a split holds: other puzzles, another hash."""
+    known: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for split in subject.spec.splits:
+        try:
+            puzzles = subject.puzzles(split)
+        except NotApplicable:
+            continue
+        stated = subject.task.source(split).sha256
+        demand(
+            bool(re.fullmatch(r"[0-9a-f]{64}", stated)),
+            f"source({split!r}).sha256 is {stated[:20]!r}",
+            "give trm_harness.fingerprint.dataset_sha256(puzzles), or the hash of the file that they come from",
+        )
+        ends = [puzzles[index] for index in sorted({0, len(puzzles) // 2, len(puzzles) - 1})] if len(puzzles) else []
+        content = tuple(puzzle_sha256(puzzle) for puzzle in ends)
+        other, theirs = known.setdefault(stated, (split, content))
+        demand(
+            theirs == content,
+            f"splits {other} and {split} hold other puzzles under one hash",
+            "let source(split) hash the puzzles of that split: records and the guard tell data by it",
+        )
+    if not known:
+        raise NotApplicable("no split is on this machine")
 
 
 @law("task")
@@ -443,7 +489,7 @@ def _reading(subject: TaskSubject, folder: Path, split: str) -> str | None:
         with needing_data():
             task = subject.make(folder)
             puzzles = task.puzzles(split)
-            [puzzles[place] for place in range(min(3, len(puzzles)))]
+            [puzzles[index] for index in range(min(3, len(puzzles)))]
     except HarnessError as error:
         return None if str(error).strip() else "raises an error that says nothing"
     except Exception as error:

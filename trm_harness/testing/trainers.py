@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_harness.testing.laws import NotApplicable, demand, law
+from trm_harness.errors import PluginError
+from trm_harness.files.names import METRICS_FILE, WEIGHTS_FILE
+from trm_harness.testing.laws import LawBroken, NotApplicable, demand, law
 from trm_harness.testing.subjects import TrainerSubject
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trm_harness.train.recipe import Recipe
+    from trm_harness.train.trainer import TrainerJob, TrainResult
 
 STEPS = 6
 """Optimizer steps of a law's run: two stages of three."""
@@ -40,7 +43,10 @@ def spec_is_complete(subject: TrainerSubject) -> None:
 def leaves_weights_and_says_on_what(subject: TrainerSubject) -> None:
     """A run leaves weights, a line of metrics per step, the declaration in the file, and returns its steps."""
     run = _whole(subject)
-    demand(run.result.get("steps") == STEPS, f"it returns steps={run.result.get('steps')}", f"return {STEPS} steps")
+    demand(run.result.steps == STEPS, f"it returns steps={run.result.steps}", f"return {STEPS} steps")
+    demand(
+        run.started == [0], f"it calls watch.started {len(run.started)} times", "call it once, before the first step"
+    )
     demand(
         [row["step"] for row in run.rows] == list(range(1, STEPS + 1)),
         f"metrics.jsonl has the steps {[row['step'] for row in run.rows]}",
@@ -133,15 +139,16 @@ def the_loss_falls(subject: TrainerSubject) -> None:
 class Run:
     """What a run left behind: average and raw weights, metrics rows, the weights' metadata and what it returned.
 
-    ``reported`` are the steps that its last sitting told of.
+    ``reported`` are the steps that its last session told of, ``started`` the ranks that it said had begun.
     """
 
     average: dict[str, Tensor]
     raw: dict[str, Tensor]
     rows: list[dict[str, Any]]
     metadata: dict[str, str]
-    result: dict[str, Any]
+    result: TrainResult
     reported: list[int]
+    started: list[int]
 
 
 def _recipe(**changes: Any) -> Recipe:
@@ -166,7 +173,7 @@ def _run(subject: TrainerSubject, recipe: Recipe, stop_after: int = 0) -> Run:
     """Train, cut down after a step and resumed if asked, and gather what lies there."""
     import torch
 
-    from trm_harness.train.loop import Settings
+    from trm_harness.train.trainer import Settings, TrainerJob, Watch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the same sums in the same order
@@ -177,17 +184,33 @@ def _run(subject: TrainerSubject, recipe: Recipe, stop_after: int = 0) -> Run:
             if stop_after:
                 _cut_down(subject, recipe, out, settings, stop_after)
             seen: list[int] = []
-            choices = {"resume": bool(stop_after), "settings": settings}
-            choices["report"] = lambda row: seen.append(row.get("step", 0))
-            result = subject.train(*subject.parts(recipe), recipe, out, **choices)
+            started: list[int] = []
+            watch = Watch(report=lambda row: seen.append(row.get("step", 0)), started=started.append)
+            model, source = subject.parts(recipe)
+            job = TrainerJob(model, source, recipe, out, bool(stop_after), settings=settings, watch=watch)
+            result = _called(subject, job)
         finally:
             torch.set_num_threads(threads)
-        return _gathered(out, result, seen)
+        return _gathered(out, result, seen, started)
+
+
+def _called(subject: TrainerSubject, job: TrainerJob) -> TrainResult:
+    """The trainer's result; a law is broken if it does not keep the contract's form."""
+    from trm_harness.train.trainer import call
+
+    try:
+        return call(subject.train, job, subject.id)
+    except PluginError as error:
+        raise LawBroken(f"{error}. Change: keep trm_harness.train.trainer.Trainer") from None
 
 
 def _cut_down(subject: TrainerSubject, recipe: Recipe, out: Path, settings: Any, stop_after: int) -> None:
+    from trm_harness.train.trainer import TrainerJob, Watch
+
+    model, source = subject.parts(recipe)
+    job = TrainerJob(model, source, recipe, out, settings=settings, watch=Watch(report=_stopper(stop_after)))
     try:
-        subject.train(*subject.parts(recipe), recipe, out, settings=settings, report=_stopper(stop_after))
+        _called(subject, job)
     except Stopped:
         return
     raise NotApplicable("report() is not called after each step in this process, so that it cannot be cut down here")
@@ -201,18 +224,18 @@ def _stopper(step: int) -> Callable[[dict[str, Any]], None]:
     return report
 
 
-def _gathered(out: Path, result: dict[str, Any], reported: list[int]) -> Run:
+def _gathered(out: Path, result: TrainResult, reported: list[int], started: list[int]) -> Run:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    names = ("weights.safetensors", "weights-raw.safetensors", "metrics.jsonl")
+    names = (WEIGHTS_FILE, "weights-raw.safetensors", METRICS_FILE)
     missing = [name for name in names if not (out / name).is_file()]
     demand(not missing, f"the run leaves no {', '.join(missing)}", "write them at the end, as train.loop.fit does")
     with safe_open(out / names[0], framework="pt") as file:
         metadata = dict(file.metadata() or {})
     rows = [json.loads(line) for line in (out / names[2]).read_text().splitlines()]
     rows = [row for row in rows if "loss" in row]
-    return Run(load_file(out / names[0]), load_file(out / names[1]), rows, metadata, result, reported)
+    return Run(load_file(out / names[0]), load_file(out / names[1]), rows, metadata, result, reported, started)
 
 
 def _gap(first: Run, second: Run) -> float:

@@ -9,6 +9,7 @@ evaluation learns the same again.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from trm_harness.nn.identities import BLANK, TableIdentities
 from trm_harness.nn.model import TorchModel
 from trm_harness.train.learner import Learner
 from trm_harness.train.recipe import Recipe, Stage
-from trm_harness.types import Batch, Cost, ModelFacts, Prediction, Puzzle
+from trm_harness.types import BLANK_NAME, Batch, Cost, ModelFacts, Prediction, Puzzle
 
 MODES = ("puzzle-embedding", "full")
 BATCH = 8
@@ -40,7 +41,7 @@ KEPT = 64
 class Adaptation:
     """How to learn: ``mode`` of :data:`MODES`, ``steps`` for each task, of which ``views`` views are learnt from.
 
-    ``lr`` is the network's rate and ``table_lr`` that of the puzzle table's sign-SGD: the published ones.
+    ``lr`` is the network's rate and ``table_lr`` that of the puzzle table's sign-SGD: by default the published ones.
     """
 
     mode: str
@@ -56,6 +57,8 @@ class Adaptation:
             raise BadInput(f"adapt '{self.mode}' does not exist: use {' or '.join(MODES)}")
         if self.steps < 1:
             raise BadInput(f"adapt-steps must be at least 1, not {self.steps}")
+        if not 0 < self.lr < math.inf:
+            raise BadInput(f"adapt-lr must be a number above 0, not {self.lr}")
         if not task.spec.has_identities:
             raise BadInput(f"task {task.spec.id} shows no demonstrations that a model could adapt to: leave adapt out")
         if not isinstance(model, TorchModel):
@@ -157,8 +160,8 @@ class AdaptedModel:
     def begin(self, batch: Batch) -> list[_Part]:
         """Learn the batch's tasks, and the starting state of each one's rows."""
         places: dict[str, list[int]] = defaultdict(list)
-        for place, puzzle in enumerate(batch.puzzles):
-            places[puzzle.group].append(place)
+        for index, puzzle in enumerate(batch.puzzles):
+            places[puzzle.group].append(index)
         parts = []
         for rows in places.values():
             learnt = self.learn(batch.puzzles[rows[0]])
@@ -212,13 +215,14 @@ class AdaptedModel:
         views = self.task.transforms(bare, wanted.views, wanted.seed)
         source = Demonstrations(self.task, bare, views, self.encoding, wanted.seed)
         stage = Stage(wanted.steps, wanted.lr, wanted.lr, supervision_steps=network.config.supervision_steps)
-        recipe = Recipe((stage,), BATCH, table_lr=wanted.table_lr, ema_rate=0.0, seed=wanted.seed)
+        recipe = Recipe((stage,), batch_size=BATCH, table_lr=wanted.table_lr, ema_rate=0.0, seed=wanted.seed)
         with torch.inference_mode(False), torch.enable_grad(), self._installed(None, source.identities) as rows:
-            learner, losses = Learner(self.model, source, recipe), []
+            learner, taken = Learner(self.model, source, recipe), []
             before = None if network.table is None else network.table.weight.clone()
             for _ in range(wanted.steps):
-                losses.append(float(learner.advance()["loss"]))
+                taken.append(learner.take())
                 self._forget_others(before, rows)
+            losses = [row["loss"] for row in learner.rows_of(taken)]
             learnt = None if before is None else network.table.weight[rows].clone()
             moved = dict(network.named_parameters()) if wanted.mode == "full" else {}
             parameters = {name: value.detach().clone() for name, value in moved.items()}
@@ -282,7 +286,7 @@ class AdaptedModel:
         found = torch.from_numpy(names.rows(["", *identities])[:, 0])
         found[0] = BLANK
         table.weight = table.weight[found].clone()
-        self.model.identities = TableIdentities(("<blank>", *identities))
+        self.model.identities = TableIdentities((BLANK_NAME, *identities))
         return torch.arange(1, len(identities) + 1)
 
     @torch.no_grad()

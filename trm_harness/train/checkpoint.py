@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +15,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from trm_harness.errors import BadInput, CheckFailed
+from trm_harness.files import write
+from trm_harness.files.utf8 import utf8_path
 from trm_harness.fingerprint import file_sha256
-from trm_harness.nn.supervision import Carry, Rows
+from trm_harness.nn.checkpoint import save_tensors
+from trm_harness.nn.supervision import ROWS, Carry, Rows, canvas_of
 from trm_harness.train.learner import Learner
 
-_ROWS = ("tokens", "labels", "positions", "ids")
 _FIXED = ("batch_size", "optimizer", "model")
 """What of a recipe the saved carries, moments and weights have the shape of; the rest may change at a resume."""
 _STATE, _TENSORS = "state.json", "state.safetensors"
@@ -33,8 +34,8 @@ _STATE, _TENSORS = "state.json", "state.safetensors"
 def save_checkpoint(folder: Path, learner: Learner, log: dict[str, Any], keep: int = 2) -> Path:
     """Write ``folder/step-<n>`` and drop all but the last ``keep`` (0 keeps all). Every process calls it, one writes.
 
-    The folder is written under a temporary name, brought to the disk and renamed, so a killed run leaves whole
-    checkpoints only. ``CheckFailed`` if it cannot be written, or if a weight is not finite: the ones before stay.
+    The folder appears all at once, so a killed run leaves whole checkpoints only. ``CheckFailed`` if it cannot be
+    written, or if a weight is not finite: the ones before stay.
     """
     final = folder / f"step-{learner.step:07d}"
     tensors = _tensors(learner)
@@ -43,17 +44,13 @@ def save_checkpoint(folder: Path, learner: Learner, log: dict[str, Any], keep: i
     broken = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
     if broken:
         raise CheckFailed(f"{broken[0]} is not finite at step {learner.step}: lower lr, {_way_back(folder)}")
-    temporary = folder / f".{final.name}.tmp"
-    with _room(folder, temporary):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        save_file(tensors, temporary / _TENSORS)
-        _write_state(temporary, learner, log)
-        for path in (temporary / _TENSORS, temporary / _STATE, temporary):
-            _to_disk(path)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
-        _to_disk(folder)
+    for unfinished in folder.glob(write.UNFINISHED):
+        # As large as a checkpoint, and only a process that was killed leaves one.
+        shutil.rmtree(unfinished, ignore_errors=True)
+    with _room(folder), write.folder(final, replace=True) as made:
+        with write.replacing(made / _TENSORS) as temporary:
+            save_tensors(tensors, temporary)
+        _write_state(made, learner, log)
     for old in sorted(folder.glob("step-*"))[:-keep] if keep else ():
         shutil.rmtree(old)
     return final
@@ -72,7 +69,8 @@ def load_checkpoint(folder: Path, learner: Learner) -> dict[str, Any]:
     try:
         state = json.loads((where / _STATE).read_text("utf-8"))
         began, log, buckets = state["recipe"], dict(state["log"]), state["buckets"]
-        tensors = load_file(where / _TENSORS)
+        with utf8_path(where / _TENSORS) as file:
+            tensors = load_file(file)
         if state.get("sha256", "") not in ("", file_sha256(where / _TENSORS)):
             raise ValueError(f"{_TENSORS} has not the sha256 that {_STATE} states")
         _check_recipe(where, began, json.loads(json.dumps(learner.recipe.as_dict())))
@@ -101,17 +99,16 @@ def _write_state(folder: Path, learner: Learner, log: dict[str, Any]) -> None:
         "processes": learner.engine.world,
         "sha256": file_sha256(folder / _TENSORS),
     }
-    (folder / _STATE).write_text(json.dumps(state, indent=1), "utf-8")
+    write.write_text(folder / _STATE, json.dumps(state, indent=1))
 
 
 @contextlib.contextmanager
-def _room(folder: Path, temporary: Path) -> Iterator[None]:
-    """``CheckFailed`` instead of the system's word for a full disk and the like; leaves nothing half-written."""
+def _room(folder: Path) -> Iterator[None]:
+    """``CheckFailed``, which says how to go on, instead of the system's word for a full disk and the like."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    except (BadInput, SafetensorError) as error:
+        reason = getattr(error.__cause__, "strerror", None) or " ".join(str(error).split())
         raise CheckFailed(
             f"{folder}: the checkpoint cannot be written ({reason}): make room, {_way_back(folder)}"
         ) from error
@@ -123,15 +120,6 @@ def _way_back(folder: Path) -> str:
     if not whole:
         return "then start again (no checkpoint was written yet)"
     return f"then --resume {folder.parent} goes on from step {int(whole[-1].name[5:])}"
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a file or a folder's entries are on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _check_recipe(checkpoint: Path, began: dict[str, Any], now: dict[str, Any]) -> None:
@@ -151,7 +139,7 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
     tensors |= {f"optimizer.{k}": v for k, v in learner.engine.state().items()}
     for bucket, carry in sorted(learner.carries.items()):
         tensors |= {f"carry.{bucket}.state.{i}": gather(t.contiguous()) for i, t in enumerate(carry.state)}
-        tensors |= {f"carry.{bucket}.{name}": gather(getattr(carry.rows, name).contiguous()) for name in _ROWS}
+        tensors |= {f"carry.{bucket}.{name}": gather(getattr(carry.rows, name).contiguous()) for name in ROWS}
         tensors |= {f"carry.{bucket}.steps": gather(carry.steps)}
         # Not every backend gathers truth values.
         tensors |= {f"carry.{bucket}.halted": gather(carry.halted.to(torch.uint8)).bool()}
@@ -160,6 +148,7 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
 
 def _restore(learner: Learner, tensors: dict[str, Tensor], step: int, buckets: list[str]) -> None:
     device = learner.network.device
+    canvases = {bucket: canvas_of(tensors[f"carry.{bucket}.positions"].numpy()) for bucket in buckets}
     tensors = {k: v.to(device) for k, v in tensors.items()}
     learner.network.load_state_dict(_under("network.", tensors))
     learner.ema.shadow = _under("ema.", tensors)
@@ -167,7 +156,7 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], step: int, buckets: l
     for bucket in buckets:
         own = _under(f"carry.{bucket}.", tensors)
         latents = tuple(own[f"state.{i}"] for i in range(sum(1 for k in own if k.startswith("state."))))
-        rows = Rows(*(own[name] for name in _ROWS))
+        rows = Rows(*(own[name] for name in ROWS), canvases[bucket])
         learner.carries[bucket] = Carry(latents, rows, own["steps"], own["halted"]).rows_at(learner.own_rows)
     learner.step = step
 

@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from trm_harness.nn.optim import AdamATan2
+from trm_harness.nn.kernels import cache_trouble
+from trm_harness.nn.optim import AdamATan2, Muon
 from trm_harness.train.recipe import Recipe
 
 
@@ -47,6 +48,13 @@ class Engine(Protocol):
         """Take over what :meth:`state` gave, perhaps with another number of processes."""
         ...
 
+    def metrics(self) -> Mapping[str, float]:
+        """Numbers of its own about the last step, such as a gradient norm, for ``metrics.jsonl`` and the console.
+
+        The same names after every step, none of them the learner's.
+        """
+        ...
+
 
 def make_optimizers(network: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """The recipe's optimizers for the network's parameters; rates are set at every step.
@@ -54,6 +62,7 @@ def make_optimizers(network: torch.nn.Module, recipe: Recipe) -> list[torch.opti
     Muon (kellerjordan.github.io/posts/muon) orthogonalises the update of a matrix; its step is scaled to the size of an
     Adam step, so that one learning rate serves both.
     """
+    cache_trouble()
     named = list(network.named_parameters())
     matrices = [p for name, p in named if recipe.optimizer == "muon" and ".blocks." in name and p.ndim == 2]
     chosen = {id(p) for p in matrices}
@@ -61,7 +70,7 @@ def make_optimizers(network: torch.nn.Module, recipe: Recipe) -> list[torch.opti
     optimizers: list[torch.optim.Optimizer] = [AdamATan2(rest, 0.0, (recipe.beta1, recipe.beta2), recipe.weight_decay)]
     if matrices:
         decay = recipe.weight_decay
-        optimizers.append(torch.optim.Muon(matrices, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(Muon(matrices, lr=0.0, weight_decay=decay))
     return optimizers
 
 
@@ -93,6 +102,10 @@ class TorchEngine:
     def gather(self, value: Tensor) -> Tensor:
         """The rows themselves."""
         return value
+
+    def metrics(self) -> Mapping[str, float]:
+        """None."""
+        return {}
 
     def state(self) -> dict[str, Tensor]:
         """Moments of every parameter."""

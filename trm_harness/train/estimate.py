@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from trm_harness.nn.layers import swiglu_width
+from trm_harness.machine import synchronize
 from trm_harness.train.learner import Learner
-from trm_harness.train.recipe import Recipe
+from trm_harness.train.recipe import Recipe, Stage
 from trm_harness.train.session import Parts
 
 TRIAL_FLOPS = 4e10
@@ -34,17 +34,19 @@ class Estimate:
 
 def estimate(parts: Parts, recipe: Recipe, processes: int = 1) -> Estimate:
     """Estimate a run of ``recipe`` over ``processes`` devices like this one. Takes a second or so."""
-    network, lengths, flops = parts.model.network, _lengths(parts), 0.0
+    network, flops, longest = parts.model.network, 0.0, 0
     own = network.cycles
     for stage in recipe.stages:
         _use_stage(network, stage, own)
+        lengths = _lengths(parts, stage)
+        longest = max(longest, *lengths)
         each = sum(share * network.training_flops(length) for length, share in lengths.items())
         flops += stage.steps * recipe.batch_size * each
     rows, rate = _trial(parts, recipe)
     micro = recipe.batch_size // (processes * recipe.accumulate)
     table = 0 if network.table is None else network.table.weight.numel()
     values = network.network_parameters()
-    activations = micro * _bytes_per_row(network, max(lengths))
+    activations = micro * network.bytes_per_row(longest)
     network.cycles = own
     return Estimate(
         steps=recipe.total_steps,
@@ -60,12 +62,13 @@ def estimate(parts: Parts, recipe: Recipe, processes: int = 1) -> Estimate:
     )
 
 
-def _lengths(parts: Parts) -> dict[int, float]:
-    """Tokens of each bucket and its share of the draws."""
-    drawn = {name: parts.source.draw(name, 1, 1).tokens.shape[1] for name in parts.source.buckets}
+def _lengths(parts: Parts, stage: Stage) -> dict[int, float]:
+    """Tokens of each bucket and its share of the draws in a stage."""
+    buckets = parts.source.mixed(stage.shares) if stage.shares else parts.source.buckets
+    drawn = {name: parts.source.draw(name, 1, 1).tokens.shape[1] for name in buckets}
     shares: dict[int, float] = {}
     for name, length in drawn.items():
-        shares[length] = shares.get(length, 0.0) + parts.source.buckets[name]
+        shares[length] = shares.get(length, 0.0) + buckets[name]
     return shares
 
 
@@ -81,22 +84,16 @@ def _trial(parts: Parts, recipe: Recipe) -> tuple[int, float]:
     network = parts.model.network
     each, own = network.training_flops(length), network.cycles
     rows = int(max(1, min(recipe.batch_size, TRIAL_FLOPS / each)))
-    small = dataclasses.replace(recipe, batch_size=rows, accumulate=1, compile=False, stages=recipe.stages[-1:])
+    last = dataclasses.replace(recipe.stages[-1], shares={})
+    small = dataclasses.replace(recipe, batch_size=rows, accumulate=1, compile=False, stages=(last,), parts=())
     learner = Learner(parts.model, _OneBucket(parts.source, shortest), small)
     learner.advance()
     began = time.perf_counter()
     for _ in range(_STEPS):
         learner.advance()
-    _wait(network.device)
+    synchronize(str(network.device))
     network.cycles = own
     return rows, each * rows * _STEPS / max(1e-9, time.perf_counter() - began)
-
-
-def _wait(device: Any) -> None:
-    if device.type == "cuda":
-        import torch
-
-        torch.cuda.synchronize(device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,17 +109,3 @@ class _OneBucket:
 
     def draw(self, bucket: str, index: int, size: int) -> Any:
         return self.source.draw(bucket, index, size)
-
-
-def _bytes_per_row(network: Any, length: int) -> float:
-    """What autograd keeps for one row: inputs of every product and activation of the layers that have gradients."""
-    config, tokens = network.config, network.config.prefix + length
-    hidden = config.hidden_size
-    each = tokens * (3 * hidden + 3 * swiglu_width(hidden, config.expansion))
-    if config.mixer == "mlp":
-        each += hidden * (2 * tokens + 3 * swiglu_width(tokens, config.expansion))
-    else:
-        each += tokens * 5 * hidden
-    width = 2 if "bfloat16" in str(network.dtype) else 4
-    logits = tokens * config.vocab_size * 8 * 4
-    return float(network.layer_passes()[1] * each * width + logits)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,13 +14,37 @@ from trm_harness.contracts import Trainable, TrainingRows, TrainingSource
 from trm_harness.errors import BadInput
 from trm_harness.nn.losses import SupervisionLoss, supervision_loss
 from trm_harness.nn.optim import ExponentialMovingAverage, sparse_sign_step
-from trm_harness.nn.supervision import Carry, Rows, empty_carry, exploration, join_carries, supervise
+from trm_harness.nn.supervision import (
+    Carry,
+    Rows,
+    canvas_of,
+    empty_carry,
+    exploration,
+    held_deep,
+    join_carries,
+    supervise,
+)
 from trm_harness.nn.transfer import on_device
 from trm_harness.train.data import Drawn, Draws
 from trm_harness.train.engine import Engine, TorchEngine
 from trm_harness.train.recipe import Recipe, Stage
 
-_SUMS = ("count", "accuracy", "exact_accuracy", "steps", "lm_loss", "q_halt_loss")
+_SUMS = ("count", "accuracy", "exact_accuracy", "steps", "lm_loss", "q_halt_loss", "loss")
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """A step that was taken, its numbers still on the device: :meth:`Learner.rows_of` brings many over at once.
+
+    ``sums`` float64, those of :data:`_SUMS` over all processes; ``own`` are the engine's numbers; ``flags`` are summed
+    over the processes.
+    """
+
+    step: int
+    bucket: str
+    sums: Tensor
+    own: dict[str, float]
+    flags: list[float]
 
 
 def stage_rate(stage: Stage, place: int) -> float:
@@ -59,8 +83,16 @@ class Learner:
     def advance(self, drawn: Drawn | None = None, flags: Sequence[float] = ()) -> dict[str, Any]:
         """One optimizer step; returns its metrics (means over the rows that halted, ``nan`` if none did).
 
+        ``drawn`` and ``flags`` are as for :meth:`take`; the summed ``flags`` are among the metrics.
+        """
+        taken = self.take(drawn, flags)
+        return self.rows_of([taken])[0] | {"flags": taken.flags}
+
+    def take(self, drawn: Drawn | None = None, flags: Sequence[float] = ()) -> Taken:
+        """One optimizer step, for whose end nobody waits: a device goes on while the host prepares the next.
+
         ``drawn`` is the step's batch, if somebody made it already. ``flags`` come back summed over the processes: so
-        they agree on when to stop.
+        they agree on when to stop; several processes have to wait for each other.
         """
         self.step += 1
         drawn = drawn or self.draws[self.step]
@@ -68,7 +100,11 @@ class Learner:
         self._use_cycles(stage)
         sums = self._forward_backward(drawn, stage)
         self._update(stage_rate(stage, place))
-        return self._report(sums, drawn.bucket, flags)
+        told = [float(flag) for flag in flags]
+        if self.engine.world > 1:
+            sums = self.engine.sum(torch.cat((sums, sums.new_tensor(told))))
+            sums, told = sums[: len(_SUMS)], sums[len(_SUMS) :].tolist()
+        return Taken(self.step, drawn.bucket, sums, dict(self.engine.metrics()), told)
 
     def gradients(self, drawn: Drawn) -> dict[str, float]:
         """Sums of a step's losses; its gradients, and no older ones, are left on the parameters. Nothing is stepped."""
@@ -76,10 +112,10 @@ class Learner:
         self._use_cycles(stage)
         self._touched.clear()
         self.network.zero_grad(set_to_none=True)
-        return self._forward_backward(drawn, stage)
+        return dict(zip(_SUMS, self._forward_backward(drawn, stage).tolist(), strict=True))
 
-    def _forward_backward(self, drawn: Drawn, stage: Stage) -> dict[str, float]:
-        """Gradients of the whole step; sums over this process's rows."""
+    def _forward_backward(self, drawn: Drawn, stage: Stage) -> Tensor:
+        """Gradients of the whole step; sums over this process's rows, those of :data:`_SUMS`, left on the device."""
         recipe, bucket = self.recipe, drawn.bucket
         fresh = self.rows(drawn.rows).rows_at(self.own_rows)
         if bucket not in self.carries:
@@ -87,17 +123,20 @@ class Learner:
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
         steps = stage.supervision_steps
         minimum = exploration(recipe.batch_size, recipe.halt_exploration, steps, generator)
-        minimum = minimum[self.own_rows].to(fresh.ids.device)
-        sums, carries = Counter(), []
+        minimum = held_deep(minimum, recipe.deep_share, steps, generator)
+        # Not by `to`: a copy from memory that is not pinned waits for all that a GPU still has to do.
+        minimum = on_device(minimum[self.own_rows].numpy(), fresh.ids.device)
+        sums, carries = torch.zeros(len(_SUMS), dtype=torch.float64, device=fresh.ids.device), []
         for micro, last in self._micro_batches(len(fresh.ids)):
             carry, loss = self._supervise(
                 self.carries[bucket].rows_at(micro), fresh.rows_at(micro), minimum[micro], steps
             )
             self.engine.backward(loss.total, micro.stop - micro.start, last)
             carries.append(carry)
-            sums.update({name: float(loss.metrics[name]) for name in _SUMS} | {"loss": float(loss.total.detach())})
+            found = loss.metrics | {"loss": loss.total.detach()}
+            sums += torch.stack([found[name].double() for name in _SUMS])
         self.carries[bucket] = join_carries(carries)
-        return dict(sums)
+        return sums
 
     def _supervise(self, carry: Carry, fresh: Rows, minimum: Tensor, steps: int) -> tuple[Carry, SupervisionLoss]:
         lookup = None if self.network.table is None else self._lookup
@@ -143,24 +182,27 @@ class Learner:
         device = self.network.device
         ids = self.model.identity_rows(drawn.identities)
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)
-        return Rows(*(on_device(array, device) for array in arrays))
+        return Rows(*(on_device(array, device) for array in arrays), canvas_of(drawn.positions))
 
-    def _report(self, sums: dict[str, float], bucket: str, flags: Sequence[float]) -> dict[str, Any]:
-        names = (*_SUMS, "loss")
-        own = [*(sums[name] for name in names), *flags]
-        values = self.engine.sum(torch.tensor(own, dtype=torch.float64, device=self.network.device)).tolist()
-        total = dict(zip(names, values, strict=False))
+    def rows_of(self, taken: Sequence[Taken]) -> list[dict[str, Any]]:
+        """The metrics of steps, brought over from the device in one go."""
+        if not taken:
+            return []
+        values = torch.stack([one.sums for one in taken]).tolist()
+        return [self._metrics(one, dict(zip(_SUMS, own, strict=True))) for one, own in zip(taken, values, strict=True)]
+
+    def _metrics(self, taken: Taken, total: dict[str, float]) -> dict[str, Any]:
         count, size = total["count"], self.recipe.batch_size
         means = {n: (total[n] / count if count else math.nan) for n in ("accuracy", "exact_accuracy", "steps")}
         return {
-            "step": self.step,
-            "bucket": bucket,
+            "step": taken.step,
+            "bucket": taken.bucket,
             "loss": total["loss"] / size,
             "lm_loss": total["lm_loss"] / size,
             "q_halt_loss": total["q_halt_loss"] / size,
             "halted": int(count),
             **means,
-            "flags": values[len(names) :],
+            **taken.own,
         }
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from trm_harness.errors import BadInput
-from trm_harness.record import write_text
-
-METRICS = "metrics.jsonl"
+from trm_harness.files.names import METRICS_FILE
+from trm_harness.files.write import write_text
 
 
 def forget_lost_steps(log: Path, step: int) -> None:
@@ -26,7 +25,7 @@ def forget_lost_steps(log: Path, step: int) -> None:
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
     """Rows of a run's log, a torn last line left out. ``BadInput`` if there is none or it is damaged."""
-    log = out / METRICS
+    log = out / METRICS_FILE
     try:
         return [json.loads(line) for line in _whole_lines(log)]
     except (OSError, ValueError, RecursionError) as error:

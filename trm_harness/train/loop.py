@@ -5,57 +5,33 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trm_harness.environment import peak_memory
+from trm_harness import machine
 from trm_harness.errors import CheckFailed
-from trm_harness.evaluate.interrupt import Interrupt
-from trm_harness.nn.kernels import compile_stacks, plain_kernels
+from trm_harness.files.names import METRICS_FILE
+from trm_harness.inference.interrupt import Interrupt
+from trm_harness.nn.kernels import bfloat16_factor, compile_stacks, plain_kernels
 from trm_harness.train.checkpoint import load_checkpoint, save_checkpoint
 from trm_harness.train.data import batches
-from trm_harness.train.learner import Learner
-from trm_harness.train.log import METRICS, forget_lost_steps
+from trm_harness.train.engine import Engine
+from trm_harness.train.learner import Learner, Taken
+from trm_harness.train.log import forget_lost_steps
 from trm_harness.train.sinks import Sink, open_sinks
+from trm_harness.train.trainer import Settings, TrainerJob, TrainResult, Validate, Watch
 
 CHECKPOINTS = "checkpoints"
-WEIGHTS = "weights.safetensors"
-BEST = "weights-best.safetensors"
 
-Validate = Callable[[Any, int, int], Mapping[str, float]]
-"""``(model, rank, world)`` to sums over this process's share of the held-out puzzles: ``n`` and each measure."""
+BETWEEN = 1.0
+"""Seconds after which the numbers of an accelerator's steps are brought over: it need not be waited for at each."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How a run is carried out, as against what it computes (that is the recipe's).
-
-    A checkpoint every ``every`` seconds and every ``every_steps`` steps (0: by the clock alone), the last ``keep`` of
-    them kept (0: all). ``seconds`` ends this sitting, ``workers`` processes draw batches ahead of time, ``compile``
-    ``False`` overrules the recipe's, ``sinks`` get the metrics besides ``metrics.jsonl``. ``engine`` is the trainer's
-    own business.
-    """
-
-    every: float = 300.0
-    every_steps: int = 0
-    keep: int = 2
-    seconds: float = math.inf
-    workers: int = 0
-    compile: bool = True
-    sinks: tuple[str, ...] = ()
-    engine: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Who is told: ``report`` each metrics row, ``say`` each message."""
-
-    report: Callable[[dict[str, Any]], None] = lambda row: None
-    say: Callable[[str], None] = lambda message: None
+SLOW = 2.5
+"""From this factor on bfloat16 is worth a warning."""
 
 
 @dataclass
@@ -85,6 +61,12 @@ class Progress:
         return Progress(**known)
 
 
+def fit_job(job: TrainerJob, engine: Engine | None = None) -> TrainResult:
+    """The shared loop on a trainer's job, its steps taken by ``engine`` (the plain torch one if it is left out)."""
+    choices = {"resume": job.resume, "validate": job.validate, "settings": job.settings, "watch": job.watch}
+    return fit(job.learner(engine), job.out, **choices)
+
+
 def fit(
     learner: Learner,
     out: Path,
@@ -93,13 +75,13 @@ def fit(
     validate: Validate | None = None,
     settings: Settings | None = None,
     watch: Watch | None = None,
-) -> dict[str, Any]:
+) -> TrainResult:
     """Train to the recipe's end, or until time, patience or the user says stop; always leaves a checkpoint.
 
     Under ``out``: ``metrics.jsonl`` (a line per step and per validation), ``checkpoints/``, ``weights.safetensors``
     (average) and ``weights-raw.safetensors`` of the last step, and with ``validate`` the best step's in
-    ``weights-best*.safetensors``. Returns steps, seconds, why it stopped and the validations. ``CheckFailed`` if the
-    loss is not finite or runs away: the checkpoints before it stay.
+    ``weights-best*.safetensors``. ``CheckFailed`` if the loss is not finite or runs away: the checkpoints before it
+    stay.
     """
     return _Sitting(learner, out, validate, settings or Settings(), watch or Watch()).go(resume)
 
@@ -111,35 +93,58 @@ class _Sitting:
         self, learner: Learner, out: Path, validate: Validate | None, settings: Settings, watch: Watch
     ) -> None:
         self.learner, self.out, self.validate = learner, out, validate
-        self.settings, self.watch = settings, watch
         self.progress, self.leads = Progress(), learner.engine.rank == 0
-        self._began = self._saved = time.monotonic()
+        self.settings = settings
+        self.watch = watch if self.leads else replace(watch, say=lambda message: None)
+        self._gathers = machine.is_accelerator(str(learner.network.device)) and learner.engine.world == 1
+        self._taken: list[tuple[Taken, float]] = []
+        self._began = self._saved = self._told = time.monotonic()
         self._cpu = time.process_time()
 
-    def go(self, resume: bool) -> dict[str, Any]:
+    def go(self, resume: bool) -> TrainResult:
         learner, recipe = self.learner, self.learner.recipe
+        self.watch.started(learner.engine.rank)
         if resume:
             self._resume()
+        self._warn_of_bfloat16()
         if recipe.compile and self.settings.compile:
             compile_stacks(learner.network, self.watch.say)
-        drawn = batches(learner.draws, learner.step + 1, recipe.total_steps, self.settings.workers)
+        # Where every core trains, none is left to draw.
+        workers = 0 if learner.engine.world > 1 and self.settings.workers is None else self.settings.workers
+        drawn = batches(learner.draws, learner.step + 1, recipe.total_steps, workers)
         why = "finished"
         with self._sinks() as sinks, Interrupt(self.watch.say) as interrupt:
             while learner.step < recipe.total_steps:
                 if self._patience_is_over():
                     why = "stopped early"
                     break
-                row = learner.advance(next(drawn), flags=(interrupt.asked, self._is_over(), self._is_due()))
-                asked, over, due = row.pop("flags")
-                self._after(row, bool(due), sinks)
+                taken = learner.take(next(drawn), flags=(interrupt.asked, self._is_over(), self._is_due()))
+                asked, over, due = taken.flags
+                self._after(taken, bool(due), sinks)
                 if asked or over:
                     why = "interrupted" if asked else "out of time"
                     break
+            self._bring_over(sinks)
             if self.validate and why != "interrupted" and self.progress.validated != learner.step:
                 self._validate(sinks)
-        return self._finish(why)
+            return self._finish(why, sinks)
+
+    def _warn_of_bfloat16(self) -> None:
+        """A recipe made on one processor may crawl on another."""
+        if self.learner.recipe.dtype != "bfloat16" or not self.leads:
+            return
+        factor = bfloat16_factor(self.learner.network.device)
+        if factor > SLOW:
+            self.watch.say(
+                f"this processor takes {factor:.0f} times as long in bfloat16: --set dtype=float32 is faster"
+            )
 
     def _resume(self) -> None:
+        if not any((self.out / CHECKPOINTS).glob("step-*")):
+            # Stopped before the first: from the beginning.
+            if self.leads:
+                forget_lost_steps(self.out / METRICS_FILE, 0)
+            return
         saved = load_checkpoint(self.out / CHECKPOINTS, self.learner)
         self.progress = Progress.of(saved)
         now, before = self.learner.engine.world, saved["processes"]
@@ -149,7 +154,7 @@ class _Sitting:
                 "taken in another order, so the weights equal those of an unchanged run up to rounding"
             )
         if self.leads:
-            forget_lost_steps(self.out / METRICS, self.learner.step)
+            forget_lost_steps(self.out / METRICS_FILE, self.learner.step)
 
     def _is_over(self) -> bool:
         return self.leads and self._elapsed() >= self.settings.seconds
@@ -158,18 +163,26 @@ class _Sitting:
         """Whether the clock, that of the first process, asks for a checkpoint."""
         return self.leads and time.monotonic() - self._saved > self.settings.every
 
-    def _after(self, row: dict[str, Any], save: bool, sinks: list[Sink]) -> None:
+    def _after(self, taken: Taken, save: bool, sinks: list[Sink]) -> None:
         """Everything between two steps."""
         learner, recipe = self.learner, self.learner.recipe
-        self._check_loss(row["loss"], row["step"])
-        row["seconds"] = self.progress.seconds + self._elapsed()
-        self._tell(row, sinks)
+        self._taken.append((taken, self.progress.seconds + self._elapsed()))
         due = recipe.validate_every and learner.step % recipe.validate_every == 0
-        if self.validate and (due or learner.step == recipe.total_steps):
-            self._validate(sinks)
+        validates = self.validate and (due or learner.step == recipe.total_steps)
         by_steps = self.settings.every_steps and learner.step % self.settings.every_steps == 0
+        if validates or by_steps or save or not self._gathers or time.monotonic() - self._told >= BETWEEN:
+            self._bring_over(sinks)
+        if validates:
+            self._validate(sinks)
         if by_steps or save:
             self._save(sinks)
+
+    def _bring_over(self, sinks: list[Sink]) -> None:
+        """Check and tell the numbers of the steps since the last time."""
+        taken, self._taken, self._told = self._taken, [], time.monotonic()
+        for row, (_, seconds) in zip(self.learner.rows_of([one for one, _ in taken]), taken, strict=True):
+            self._check_loss(row["loss"], row["step"])
+            self._tell(row | {"seconds": seconds}, sinks)
 
     def _tell(self, row: dict[str, Any], sinks: list[Sink]) -> None:
         if self.leads:
@@ -237,23 +250,24 @@ class _Sitting:
         save_checkpoint(self.out / CHECKPOINTS, self.learner, self.progress.as_dict() | so_far, self.settings.keep)
         self._saved = time.monotonic()
 
-    def _finish(self, why: str) -> dict[str, Any]:
+    def _finish(self, why: str, sinks: list[Sink]) -> TrainResult:
         learner, progress = self.learner, self.progress
-        self._save()
+        self._save(sinks)
         choice = f"step {learner.step} of {learner.recipe.total_steps}"
         if self.leads:
             write_weights(learner, self.out, "weights", choice)
-        return {
-            "steps": learner.step,
-            "seconds": progress.seconds + self._elapsed(),
-            "cpu_seconds": progress.cpu_seconds + time.process_time() - self._cpu,
-            "examples": learner.step * learner.recipe.batch_size,
-            "processes": learner.engine.world,
-            "stopped": why,
-            "peak_memory_bytes": peak_memory(str(learner.network.device)),
-            "validation": progress.validation if progress.validated == learner.step else {},
-            "best": {"exact": progress.best, "step": progress.best_step} if progress.best_step else {},
-        }
+        return TrainResult(
+            steps=learner.step,
+            seconds=progress.seconds + self._elapsed(),
+            cpu_seconds=progress.cpu_seconds + time.process_time() - self._cpu,
+            examples=learner.step * learner.recipe.batch_size,
+            processes=learner.engine.world,
+            stopped=why,
+            peak_memory_bytes=machine.peak_memory(str(learner.network.device)),
+            validation=progress.validation if progress.validated == learner.step else {},
+            best={"exact": progress.best, "step": progress.best_step} if progress.best_step else {},
+            rank=learner.engine.rank,
+        )
 
     @contextlib.contextmanager
     def _sinks(self) -> Iterator[list[Sink]]:

@@ -10,11 +10,16 @@ from typing import Any
 
 import click
 
-from trm_harness.cli.progress import duration
+from trm_harness.progress import duration, is_quiet
 
 METRICS = ("loss", "exact_accuracy", "accuracy", "steps")
+"""Shown first, in this order."""
+NOT_SHOWN = ("step", "bucket", "lm_loss", "q_halt_loss", "halted", "seconds", "flags")
+"""What the shared loop reports besides. Any other number is a trainer's own and is shown too."""
 EVERY = 10.0
 """Seconds between plain lines."""
+FIRST = 3.0
+"""Seconds until the first one: early enough to change one's mind."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -22,6 +27,9 @@ Report = Callable[[dict[str, Any]], None]
 @contextmanager
 def reporter(total: int) -> Iterator[Report]:
     """A function that takes metrics rows."""
+    if is_quiet():
+        yield lambda row: None
+        return
     click.echo("getting ready: first batch, first step (compiling takes up to a minute)", err=True)
     if not sys.stderr.isatty():
         yield Lines(total)
@@ -39,7 +47,7 @@ def reporter(total: int) -> Iterator[Report]:
                 console.print(validated(row), highlight=False)
                 return
             means.add(row)
-            if means.age() >= 1:
+            if means.counts() and means.age() >= 1:
                 bar.update(shown, completed=row["step"], text=means.text())
 
         yield report
@@ -52,10 +60,19 @@ class Means:
         self._total, self._clock = total, clock
         self._rows: list[Mapping[str, Any]] = []
         self._since = clock()
+        self._began: tuple[float, int] | None = None
+        self.texts = 0
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """One more step."""
+        """One more step. The very first, with compiling and the first batch in it, says nothing of the pace."""
+        if self._began is None:
+            self._since = self._clock()
+            self._began = (self._since, row["step"])
         self._rows.append(row)
+
+    def counts(self) -> bool:
+        """Whether there is a step to tell of besides the first."""
+        return bool(self._rows) and self._rows[-1]["step"] > self._began[1]
 
     def age(self) -> float:
         """Seconds since the last text."""
@@ -63,12 +80,23 @@ class Means:
 
     def text(self) -> str:
         """What to show; starts a new stretch."""
-        means = {name: [row[name] for row in self._rows if row[name] == row[name]] for name in METRICS}
+        means = {name: [row[name] for row in self._rows if _counts(row.get(name))] for name in self._names()}
         words = "  ".join(f"{name} {sum(v) / len(v):.4f}" for name, v in means.items() if v)
-        rate = len(self._rows) / max(1e-9, self.age())
-        left = (self._total - self._rows[-1]["step"]) / rate
-        self._rows, self._since = [], self._clock()
-        return f"{words}  {rate:.2f} steps/s  {duration(left)} left"
+        now, last = self._clock(), self._rows[-1]["step"]
+        since, step = (self._since, last - len(self._rows)) if self.texts else self._began
+        rate = (last - step) / max(1e-9, now - since)
+        self._rows, self._since, self.texts = [], now, self.texts + 1
+        return f"{words}  {rate:.2f} steps/s  {duration((self._total - last) / rate)} left" if rate else words
+
+    def _names(self) -> list[str]:
+        """The metrics to show: those of every run, then the trainer's own."""
+        own = (name for row in self._rows for name in row if name not in NOT_SHOWN)
+        return list(dict.fromkeys((*METRICS, *own)))
+
+
+def _counts(value: Any) -> bool:
+    """Whether ``value`` is a number to take a mean of."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
 class Lines:
@@ -83,7 +111,8 @@ class Lines:
             click.echo(validated(row), err=True)
             return
         self._means.add(row)
-        if self._means.age() >= EVERY or row["step"] == self._total:
+        wait = EVERY if self._means.texts else FIRST
+        if self._means.counts() and (self._means.age() >= wait or row["step"] == self._total):
             click.echo(f"step {row['step']}/{self._total}  {self._means.text()}", err=True)
             sys.stderr.flush()
 

@@ -10,9 +10,10 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from trm_harness.errors import BadInput
+from trm_harness.errors import BadInput, check_count
+from trm_harness.files.read import read_toml
 from trm_harness.nn.losses import LOSSES
-from trm_harness.untrusted import read_toml
+from trm_harness.types import plain
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("adamatan2", "muon"),
@@ -29,6 +30,7 @@ _NOT_NEGATIVE = (
     "validate_every",
     "validation_limit",
     "patience",
+    "deep_share",
 )
 
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
@@ -40,7 +42,8 @@ class Stage:
 
     The learning rate goes from ``lr`` to ``lr_end`` along a cosine after ``warmup`` steps of linear rise. ``h_cycles``
     and ``l_cycles`` replace the model's own (0 keeps them): early training may think less, which costs less.
-    ``supervision_steps`` bounds how long a row stays.
+    ``supervision_steps`` bounds how long a row stays. ``shares`` are those of the recipe's parts while the stage lasts
+    (empty: their own): so one run leads from small boards to large ones.
     """
 
     steps: int
@@ -50,6 +53,29 @@ class Stage:
     h_cycles: int = 0
     l_cycles: int = 0
     supervision_steps: int = 16
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A source of a mixture: draws from ``task`` with weight ``share``, from the files in ``data`` if given.
+
+    ``source`` are options of the task's training source. ``name`` is what stages and validations call it (the task, if
+    it says nothing). With ``validate`` the run validates on its held-out puzzles too; the last such part is the one
+    whose ``exact`` chooses the best weights.
+    """
+
+    task: str
+    share: float = 1.0
+    name: str = ""
+    data: str = ""
+    validate: bool = True
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.task)
+        if not 0 <= self.share < math.inf or "/" in self.name:
+            raise BadInput(f"recipe: part {self.name!r}: share must be a number from 0 up, and the name without /")
 
 
 @dataclass(frozen=True)
@@ -58,15 +84,17 @@ class Recipe:
 
     ``optimizer`` is ``adamatan2`` (the published one) or ``muon``: Muon for the matrices of the blocks and AdamATan2
     for the rest. ``table_lr`` and ``table_weight_decay`` are those of the puzzle table's sign-SGD;
-    ``halt_exploration`` is the share of rows that must think for a random minimum of steps. ``ema_rate`` 0 trains
+    ``halt_exploration`` is the share of rows that must think for a random minimum of steps, ``deep_share`` of those
+    that may not halt by themselves at all: they leave by chance, at every depth alike. ``ema_rate`` 0 trains
     without an average. ``accumulate`` cuts the global batch of ``batch_size`` into so many micro-batches, which changes
-    memory and nothing else.
+    memory and nothing else. With ``parts`` examples come from several tasks or files (``source`` is then unused).
 
     Every ``validate_every`` steps (0: never) the average weights answer the first ``validation_limit`` held-out puzzles
     (0: all of them); ``patience`` stops after so many validations without a better one (0: never).
     """
 
     stages: tuple[Stage, ...]
+    parts: tuple[Part, ...] = ()
     batch_size: int = 768
     optimizer: str = "adamatan2"
     beta1: float = 0.9
@@ -76,6 +104,7 @@ class Recipe:
     table_weight_decay: float = 0.1
     ema_rate: float = 0.999
     halt_exploration: float = 0.1
+    deep_share: float = 0.0
     loss: str = "stablemax_cross_entropy"
     dtype: str = "bfloat16"
     seed: int = 0
@@ -103,11 +132,29 @@ class Recipe:
         for name, value in rates:
             if not 0 <= value < math.inf:
                 raise BadInput(f"recipe: {name} must be a number from 0 up, not {value}")
+        self._check_parts()
+        check_count("recipe: seed", self.seed)
+        for stage in self.stages:
+            check_count("recipe: steps", stage.steps)
         if self.ema_rate >= 1 or self.batch_size % self.accumulate:
             raise BadInput(
                 f"recipe: needs ema_rate below 1 and a batch_size that divides by accumulate, not {self.ema_rate}, "
                 f"{self.batch_size} and {self.accumulate}"
             )
+
+    def _check_parts(self) -> None:
+        own = {part.name: part.share for part in self.parts}
+        if len(own) < len(self.parts):
+            raise BadInput(f"recipe: parts {', '.join(part.name for part in self.parts)}: give each a name of its own")
+        for stage in self.stages:
+            unknown = sorted(set(stage.shares) - set(own))
+            if unknown:
+                raise BadInput(f"recipe: shares name part {unknown[0]!r}: there are {', '.join(own) or 'none'}")
+            shares = (stage.shares or own).values()
+            if not all(isinstance(share, int | float) and 0 <= share < math.inf for share in shares):
+                raise BadInput(f"recipe: shares must be numbers from 0 up, not {list(shares)}")
+            if self.parts and not sum(shares):
+                raise BadInput("recipe: every stage needs a part with a share above 0")
 
     @property
     def total_steps(self) -> int:
@@ -136,11 +183,12 @@ def read_recipe(path: Path) -> Recipe:
 def with_settings(recipe: Recipe, settings: Sequence[str], steps: int | None = None, seed: int | None = None) -> Recipe:
     """The recipe with ``KEY=VALUE`` settings over it, values as in TOML or bare words.
 
-    ``stage.2.lr`` is the second stage's rate, ``stage.lr`` every stage's; ``source.x`` and ``model.x`` reach into the
-    tables. ``steps`` stretches or shortens all stages alike to that total. ``BadInput`` names what is wrong.
+    ``stage.2.lr`` is the second stage's rate, ``stage.lr`` and ``lr`` every stage's; ``source.x`` and ``model.x`` reach
+    into the tables. ``steps`` stretches or shortens all stages alike to that total. ``BadInput`` names what is wrong.
     """
     data = recipe.as_dict()
-    data["stages"] = [dict(stage) for stage in data["stages"]]
+    for name in ("stages", "parts"):
+        data[name] = [dict(one) for one in data[name]]
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
@@ -170,13 +218,19 @@ def _places(data: dict[str, Any], key: str) -> list[tuple[dict[str, Any], str]]:
         for part in rest[:-1]:
             table[part] = table = dict(table.get(part, {}))
         return [(table, rest[-1])]
-    if head == "stage" and rest:
-        stages = data["stages"]
+    if head in ("stage", "part") and rest:
+        stages = data[f"{head}s"]
         if len(rest) == 1:
             return [(stage, rest[0]) for stage in stages]
         if rest[0].isdecimal() and 1 <= int(rest[0]) <= len(stages) and len(rest) == 2:
             return [(stages[int(rest[0]) - 1], rest[1])]
-        raise BadInput(f"--set {key}: there is no such stage: use stage.1 to stage.{len(stages)}, or stage.{rest[-1]}")
+        raise BadInput(
+            f"--set {key}: there is no such {head}: use {head}.1 to {head}.{len(stages)}, or {head}.{rest[-1]}"
+        )
+    if key == "steps":
+        raise BadInput("--set steps: use --steps N, which stretches all stages alike, or --set stage.1.steps=N for one")
+    if key in {f.name for f in fields(Stage)} - {f.name for f in fields(Recipe)}:
+        return [(stage, key) for stage in data["stages"]]
     return [(data, key)]
 
 
@@ -185,8 +239,8 @@ def _scaled(recipe: Recipe, steps: int) -> Recipe:
     if steps < len(recipe.stages):
         raise BadInput(f"--steps {steps}: the recipe has {len(recipe.stages)} stages, which need a step each")
     factor, left, stages = steps / recipe.total_steps, steps, []
-    for place, stage in enumerate(recipe.stages, start=1):
-        behind = len(recipe.stages) - place
+    for index, stage in enumerate(recipe.stages, start=1):
+        behind = len(recipe.stages) - index
         count = min(max(1, round(stage.steps * factor)), left - behind) if behind else left
         left -= count
         stages.append(dataclasses.replace(stage, steps=count, warmup=round(stage.warmup * count / stage.steps)))
@@ -195,12 +249,16 @@ def _scaled(recipe: Recipe, steps: int) -> Recipe:
 
 def recipe_from_mapping(data: Mapping[str, Any], where: str) -> Recipe:
     """Build a recipe from plain data; ``where`` names it in errors."""
-    values = dict(data)
+    values = plain(data)
     listed = values.pop("stage", values.pop("stages", []))
     if not listed or not isinstance(listed, list | tuple) or not all(isinstance(stage, Mapping) for stage in listed):
         raise BadInput(f"{where}: has no [[stage]]: add one with steps, lr and lr_end")
     stages = tuple(Stage(**_known(Stage, stage, f"{where} [[stage]]")) for stage in listed)
-    return Recipe(stages=stages, **_known(Recipe, values, where))
+    mixed = values.pop("part", values.pop("parts", []))
+    if not isinstance(mixed, list | tuple) or not all(isinstance(part, Mapping) for part in mixed):
+        raise BadInput(f"{where}: parts must be [[part]] tables with a task each")
+    parts = tuple(Part(**_known(Part, part, f"{where} [[part]]")) for part in mixed)
+    return Recipe(stages=stages, parts=parts, **_known(Recipe, values, where))
 
 
 def _known(kind: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:

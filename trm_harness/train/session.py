@@ -6,30 +6,33 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from trm_harness import environment
-from trm_harness.contracts import ModelRequest, Trainable, TrainingSource
+from trm_harness import machine
+from trm_harness.contracts import HasTraining, ModelRequest, Trainable, TrainingSource
 from trm_harness.errors import BadInput
+from trm_harness.files.lock import alone
+from trm_harness.files.names import METRICS_FILE, RUNS, TRAINING_FILE
+from trm_harness.files.paths import zoo
+from trm_harness.files.write import write_text
 from trm_harness.fingerprint import file_sha256
-from trm_harness.lock import alone
-from trm_harness.paths import zoo
-from trm_harness.record import write_text
-from trm_harness.registry import default, import_target
+from trm_harness.record import environment
+from trm_harness.registry import Registry, default
 from trm_harness.specs import ModelSpec, TaskSpec
-from trm_harness.train.log import METRICS
-from trm_harness.train.loop import CHECKPOINTS, Settings, Watch
-from trm_harness.train.recipe import Recipe, read_recipe, recipe_from_mapping
+from trm_harness.train.declared import continued, from_files
+from trm_harness.train.loop import CHECKPOINTS
+from trm_harness.train.mixture import ManyValidators, mixture, part_validators
+from trm_harness.train.recipe import Recipe, read_recipe, recipe_from_mapping, with_settings
+from trm_harness.train.trainer import Settings, Trainer, TrainerJob, Watch, call
 from trm_harness.train.validate import Validator, validator
-from trm_harness.untrusted import parse_json
-from trm_harness.zoo import safetensors_metadata
 
-RECORD = "train.json"
+WEIGHTS_FILES = "weights*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -73,65 +76,65 @@ class Parts:
     spec: ModelSpec
     source: TrainingSource
     model: Trainable
-    validator: Validator | None
-
-
-class Continued:
-    """A training source whose declaration also names what the weights that training starts from were trained on."""
-
-    def __init__(self, source: TrainingSource, weights: Path) -> None:
-        self._source = source
-        before = training_declaration(weights)
-        own = source.declaration
-        order = ("joint", "per-task", "unknown", "inductive")
-        said = [part.get("demonstrations", "unknown") for part in (before, own)]
-        self.declaration: Mapping[str, Any] = {
-            **own,
-            "data": [*before.get("data", ()), *own.get("data", ())],
-            "demonstrations": min(said, key=lambda one: order.index(one) if one in order else 2),
-            "notes": f"began from weights {file_sha256(weights)[:12]}",
-        }
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-
-def training_declaration(weights: Path) -> dict[str, Any]:
-    """What a weights file says it was trained on; empty where it says nothing. ``BadInput`` for a damaged one."""
-    found = parse_json(safetensors_metadata(weights).get("training", "{}"), f"{weights}: its training declaration")
-    return found if isinstance(found, dict) else {}
+    validator: Validator | ManyValidators | None
 
 
 def build(job: Job) -> Parts:
     """Task, training source, model and validator of a job. ``BadInput`` for whatever does not go together."""
     registry, recipe = default(), job.recipe
     task_spec, spec = registry.tasks.spec(job.task), registry.models.spec(job.model)
-    if not spec.trainable:
-        raise BadInput(
-            f"model {job.model} cannot be trained: choose one that `trm-harness models list` calls recursive"
-        )
+    given = registry.models.given(job.model)
+    if not (spec.trainable if given is None else isinstance(given, Trainable)):
+        raise BadInput(_untrainable(spec, task_spec, registry, given is not None))
     registry.trainers.spec(job.trainer)
-    task = registry.tasks.resolve(job.task)(task_spec, Path(job.data) if job.data else None)
-    if not hasattr(task, "training_source"):
+    task = registry.task(job.task, Path(job.data) if job.data else None)
+    if not recipe.parts and not isinstance(task, HasTraining):
         raise BadInput(f"task {job.task} offers no training examples: choose another task")
     if job.threads:
-        environment.use_threads(job.threads)
+        machine.use_threads(job.threads)
     spec = dataclasses.replace(spec, config={**spec.config, **recipe.model})
-    source = task.training_source(recipe.seed, spec.config.get("encoding", {}), recipe.source)
+    encoding = spec.config.get("encoding", {})
+    if recipe.parts:
+        source: Any = mixture(task_spec, recipe, encoding)
+    else:
+        source = task.training_source(recipe.seed, encoding, recipe.source)
+        source = from_files(source, task_spec, Path(job.data) if job.data else None)
     request = ModelRequest(
         spec,
         task_spec,
         weights=Path(job.weights) if job.weights else None,
-        device=environment.resolve_device(job.device),
+        device=machine.resolve_device(job.device),
         dtype=recipe.dtype,
         seed=recipe.seed,
         identities=source.identities,
     )
-    model = import_target(spec.trainable)(request)
+    if given is not None and (job.weights or recipe.model):
+        raise BadInput(f"{job.model} is a model object: weights and [model] settings are those it was made with")
+    model = registry.models.resolve(spec.id, "trainable")(request)
+    if given is not None:
+        # Perhaps it was loaded to answer: without gradients.
+        model.network.float().train().requires_grad_(True)
     if job.weights:
-        source = Continued(source, Path(job.weights))
-    check = validator(task, source, recipe.validation_limit) if recipe.validate_every else None
+        source = continued(source, Path(job.weights))
+    check = _check(task, source, recipe)
     return Parts(task_spec, spec, source, model, check)
+
+
+def _check(task: Any, source: Any, recipe: Recipe) -> Validator | ManyValidators | None:
+    """The validator of a run, of every part of a mixture."""
+    if not recipe.validate_every:
+        return None
+    if recipe.parts:
+        return part_validators(source, recipe.validation_limit)
+    return validator(task, source, recipe.validation_limit)
+
+
+def _untrainable(spec: ModelSpec, task: TaskSpec, registry: Registry, is_object: bool) -> str:
+    """Why a model cannot be trained, and which can be."""
+    others = [other.id for other in registry.models if other.trainable and other.answers(task)]
+    why = "its plugin declares no network to train" if spec.needs_weights else "it has no weights"
+    why = "the object keeps no network to train (contract Trainable)" if is_object else why
+    return f"model {spec.id} ({spec.family}) cannot be trained: {why}; for {task.id} take one of {', '.join(others)}"
 
 
 def run(
@@ -159,7 +162,7 @@ def run(
 def _carry_out(
     job: Job,
     parts: Parts,
-    trainer: Callable[..., dict[str, Any]],
+    trainer: Trainer,
     out: Path,
     resume: bool,
     settings: Settings,
@@ -172,44 +175,40 @@ def _carry_out(
     def announce(rank: int) -> None:
         if rank == 0:
             _save(out, declared)
+        watch.started(rank)
 
-    done = trainer(
-        parts.model,
-        parts.source,
-        job.recipe,
-        out,
-        resume=resume,
-        seconds=settings.seconds,
-        report=watch.report,
-        say=watch.say,
-        validate=parts.validator,
-        settings=settings,
-        started=announce,
-    )
+    told = dataclasses.replace(watch, started=announce)
+    given = TrainerJob(parts.model, parts.source, job.recipe, out, resume, parts.validator, settings, told)
+    result = call(trainer, given, job.trainer)
+    done = result.as_dict()
     declared["result"] = done
     declared["sessions"] = [
         *declared["sessions"][:-1],
         declared["sessions"][-1] | {"ended": _now(), **_sitting(done, kept)},
     ]
-    if done.get("rank", 0) == 0:
+    if result.rank == 0:
         declared["weights"] = _weights(out)
         _save(out, declared)
     return declared
 
 
 def prepare(out: Path) -> None:
-    """Make the folder; ``BadInput`` if it holds a run already or cannot be made."""
-    if (out / METRICS).exists() or (out / RECORD).exists():
-        raise BadInput(f"{out}: holds a training run already: --resume {out} goes on with it, or give another --out")
+    """Make the folder; ``BadInput`` if it cannot be made, or holds a run or anything that training would write over."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        there = sorted(path.name for path in out.iterdir())
     except OSError as error:
         raise BadInput(f"{out}: cannot be made ({error.strerror}): choose another --out") from error
+    if METRICS_FILE in there or TRAINING_FILE in there:
+        raise BadInput(f"{out}: holds a training run already: --resume {out} goes on with it, or give another --out")
+    taken = [name for name in there if name == CHECKPOINTS or fnmatchcase(name, WEIGHTS_FILES)]
+    if taken:
+        raise BadInput(f"{out / taken[0]} is there already and training would write over it: give another --out")
 
 
 def read_run(out: Path) -> dict[str, Any]:
     """A run's ``train.json``; ``BadInput`` if there is none or it is damaged."""
-    path = out / RECORD
+    path = out / TRAINING_FILE
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -220,18 +219,36 @@ def read_run(out: Path) -> dict[str, Any]:
     return found
 
 
-def resumed_job(out: Path) -> Job:
-    """The job of a run to go on with. ``BadInput`` if no checkpoint was written yet."""
-    job = Job.of(read_run(out)["job"], str(out / RECORD))
-    if not any((out / CHECKPOINTS).glob("step-*")):
+def resumed_job(
+    out: Path, *, recipe: str | None = None, changes: Sequence[str] = (), steps: int | None = None, **changed: Any
+) -> Job:
+    """The job of a run to go on with; one that was stopped before its first checkpoint begins again.
+
+    ``recipe``, ``changes`` and ``steps`` are as for :func:`new_job`, over the run's own; ``changed`` are other fields
+    of :class:`Job`. ``BadInput`` if the checkpoints of a run that got further are gone.
+    """
+    job = Job.of(read_run(out)["job"], str(out / TRAINING_FILE))
+    got_further = read_run(out).get("result") or any(out.glob(WEIGHTS_FILES))
+    if got_further and not any((out / CHECKPOINTS).glob("step-*")):
         raise BadInput(f"{out}: holds no checkpoint to resume from: delete it and start the run again")
-    return job
+    plan = find_recipe(recipe, job.model, job.task)[1] if recipe else job.recipe
+    return dataclasses.replace(job, recipe=with_settings(plan, changes, steps), **changed)
+
+
+def last_engine(out: Path) -> dict[str, Any]:
+    """The trainer's own settings in a run's last session: without them it would, for one, stop clipping gradients."""
+    last = (read_run(out).get("sessions") or [{}])[-1]
+    return dict(last.get("settings", {}).get("engine", {}))
 
 
 def find_recipe(name: str | None, model: str, task: str) -> tuple[Path, Recipe]:
     """A recipe by path, by card, by name under ``zoo/recipes``, or by tag (``paper``) for this model and task.
 
-    Without a name: the shipped one of the model and the task. ``BadInput`` lists what there is.
+    The folder of a training run stands for the recipe that it was trained by.
+
+    A tag that has no recipe for this very task means the one for another task of its family: generated boards of any
+    size train by the settings published for the large ones. Without a name: the shipped one of the model and the task.
+    ``BadInput`` lists what there is.
     """
     usual = f"{model}.{task}"
     folder = zoo()
@@ -240,13 +257,23 @@ def find_recipe(name: str | None, model: str, task: str) -> tuple[Path, Recipe]:
         if not places:
             raise BadInput(f"no recipe for {usual} is shipped: give one with --recipe FILE ({_shipped(folder)})")
         return places[0], read_recipe(places[0])
+    if (Path(name) / TRAINING_FILE).is_file():
+        return Path(name), Job.of(read_run(Path(name))["job"], str(Path(name) / TRAINING_FILE)).recipe
     stems = (name, f"{usual}.{name}")
     places = [Path(name), *(folder / stem / "recipe.toml" for stem in stems)]
     places += [folder / "recipes" / f"{stem}.toml" for stem in stems]
-    for path in places:
+    for path in [*places, *_of_the_family(folder, name, model, task)]:
         if path.is_file():
             return path, read_recipe(path)
     raise BadInput(f"recipe {name!r} is neither a file nor one that is shipped: {_shipped(folder)}")
+
+
+def _of_the_family(folder: Path, tag: str, model: str, task: str) -> Iterator[Path]:
+    """Recipes ``tag`` of ``model`` for other tasks of the family of ``task``."""
+    tasks = default().tasks
+    family = tasks.spec(task).family
+    names = (spec.id for spec in tasks if family and spec.family == family)
+    return (folder / "recipes" / f"{model}.{other}.{tag}.toml" for other in names)
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -259,32 +286,29 @@ def shipped_recipes() -> dict[str, Path]:
 def new_folder(job: Job) -> Path:
     """A fresh place for a run nobody named."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / f"{stamp}-train-{job.task}-{job.model}"
+    return RUNS / f"{stamp}-train-{job.task}-{job.model}"
 
 
-def train_model(
+def new_job(
     task: str,
     model: str,
     recipe: str | Path | Recipe | None = None,
-    out: str | Path | None = None,
     *,
-    trainer: str = "torch",
-    data: str | Path = "",
-    device: str = "auto",
-    seed: int | None = None,
+    changes: Sequence[str] = (),
     steps: int | None = None,
-    settings: Settings | None = None,
-    watch: Watch | None = None,
-) -> dict[str, Any]:
-    """Train ``model`` on ``task`` in this process; what ``train.json`` says, with ``out`` for where everything lies."""
-    from trm_harness.train.recipe import with_settings
+    seed: int | None = None,
+    **job: Any,
+) -> Job:
+    """A job of what a user asks for. ``UnknownName`` or ``BadInput`` for what does not exist.
 
-    plan = (
-        recipe if isinstance(recipe, Recipe) else find_recipe(None if recipe is None else str(recipe), model, task)[1]
-    )
-    job = Job(task, model, with_settings(plan, (), steps, seed), trainer, str(data), device)
-    folder = Path(out) if out else new_folder(job)
-    return run(job, folder, settings=settings, watch=watch) | {"out": str(folder)}
+    ``recipe`` is as for :func:`find_recipe`, or one itself; ``changes`` are ``KEY=VALUE`` settings over it, ``steps``
+    stretches or shortens it. ``job`` holds the other fields of :class:`Job`.
+    """
+    task_spec, spec = default().tasks.spec(task), default().models.spec(model)
+    if not spec.trainable and default().models.given(model) is None:
+        raise BadInput(_untrainable(spec, task_spec, default(), is_object=False))
+    plan = recipe if isinstance(recipe, Recipe) else find_recipe(recipe and str(recipe), model, task)[1]
+    return Job(task, model, with_settings(plan, changes, steps, seed), **job)
 
 
 def _shipped(folder: Path) -> str:
@@ -298,7 +322,7 @@ def _declared(job: Job, parts: Parts, settings: Settings, command: str, kept: Ma
     session = {
         "started": _now(),
         "command": command,
-        "device": environment.device_name(device),
+        "device": machine.device_name(device),
         "threads": environment.snapshot().threads,
         "settings": _plain(settings),
         "environment": environment.snapshot().model_dump(),
@@ -321,7 +345,7 @@ def _sitting(done: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]
 
 def _weights(out: Path) -> dict[str, str]:
     """sha256 of every weights file that the run left."""
-    return {path.name: file_sha256(path) for path in sorted(out.glob("weights*.safetensors"))}
+    return {path.name: file_sha256(path) for path in sorted(out.glob(WEIGHTS_FILES))}
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
@@ -330,7 +354,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 
 def _save(out: Path, declared: Mapping[str, Any]) -> None:
-    write_text(out / RECORD, json.dumps(declared, indent=1, default=_jsonable, allow_nan=False))
+    write_text(out / TRAINING_FILE, json.dumps(declared, indent=1, default=_jsonable, allow_nan=False))
 
 
 def _jsonable(value: Any) -> Any:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from trm_harness.errors import BadInput
+from trm_harness.files.names import METRICS_FILE
 from trm_harness.train.recipe import Recipe
 
 
@@ -80,13 +81,14 @@ class WandB:
     """A Weights & Biases run; its own environment variables rule (``WANDB_MODE=offline`` needs no account)."""
 
     def __init__(self, out: Path, recipe: Recipe) -> None:
+        wandb = _wandb()
         try:
-            import wandb
-        except ImportError:
-            raise BadInput('--log wandb needs its package: pip install "trm-harness[wandb]"') from None
-        self._run = wandb.init(
-            project="trm-harness", name=out.name, dir=str(out), config=recipe.as_dict(), resume="allow"
-        )
+            self._run = wandb.init(
+                project="trm-harness", name=out.name, dir=str(out), config=recipe.as_dict(), resume="allow"
+            )
+        except wandb.errors.Error as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadInput(f"--log wandb: {reason}: set WANDB_MODE=offline, or leave out --log wandb") from None
 
     def write(self, row: Mapping[str, Any]) -> None:
         """All numbers of a row at once."""
@@ -109,10 +111,39 @@ SINKS: Mapping[str, Callable[[Path, Recipe], Sink]] = {
 def open_sinks(stack: contextlib.ExitStack, out: Path, names: tuple[str, ...], recipe: Recipe) -> list[Sink]:
     """The JSONL file and the named ones; ``stack`` closes them."""
     opened: list[Sink] = []
-    for make in (lambda out, recipe: JsonLines(out / "metrics.jsonl"), *(known_sink(name) for name in names)):
+    for make in (lambda out, recipe: JsonLines(out / METRICS_FILE), *(known_sink(name) for name in names)):
         opened.append(make(out, recipe))
         stack.callback(opened[-1].close)
     return opened
+
+
+def check_sinks(names: Iterable[str]) -> None:
+    """``BadInput`` for a sink that does not exist, or that has nobody's account to write to."""
+    for name in names:
+        known_sink(name)
+        if name == "wandb" and os.environ.get("WANDB_MODE", "online").lower() == "online":
+            _check_login()
+
+
+def _check_login() -> None:
+    wandb = _wandb()
+    try:
+        here = wandb.login(prompt=False)
+    except TypeError:  # clients before 0.26 ask, or look themselves
+        here = bool(wandb.api.api_key)
+    except (wandb.errors.Error, ValueError):
+        here = False
+    if not here:
+        remedy = "run `wandb login`, set WANDB_MODE=offline, or leave out --log wandb"
+        raise BadInput(f"Weights & Biases is not logged in here: {remedy}")
+
+
+def _wandb() -> Any:
+    try:
+        import wandb
+    except ImportError:
+        raise BadInput('--log wandb needs its package: pip install "trm-harness[wandb]"') from None
+    return wandb
 
 
 def known_sink(name: str) -> Callable[[Path, Recipe], Sink]:

@@ -9,14 +9,14 @@ from typing import Any
 
 from trm_harness.contracts import Task, TrainingSource, Validated
 from trm_harness.errors import BadInput
-from trm_harness.evaluate import InferencePlan
-from trm_harness.evaluate.plan import Budget, Selection, Work
-from trm_harness.evaluate.steps import predict
 from trm_harness.fingerprint import dataset_sha256
+from trm_harness.inference import InferencePlan
+from trm_harness.inference.ask import BUDGET
+from trm_harness.inference.plan import Selection, StepOptions, Work
+from trm_harness.inference.steps import predict
 from trm_harness.types import Puzzle
 
 SPLIT = "validation"
-_BUDGET = Budget(memory=2e9, flops=2e12, puzzles=256)
 
 
 class Validator:
@@ -34,11 +34,11 @@ class Validator:
         """Answer and measure."""
         groups = len({puzzle.group for puzzle in self.puzzles})
         selection = Selection(self.puzzles, range(len(self.puzzles)), groups)
-        work = Work(self.task, selection, InferencePlan(split=SPLIT), views=1, window=4096, budget=_BUDGET)
+        work = Work(self.task, selection, InferencePlan(split=SPLIT), views=1, window=4096, budget=BUDGET)
         sums: Counter[str] = Counter({"n": 0.0})
-        for place, (_, batch) in enumerate(work.batches(model, model.steps)):
-            if place % world == rank:
-                rows = predict(self.task, model, batch, model.steps, "full", lambda share: None)
+        for index, (_, batch) in enumerate(work.batches(model, model.steps)):
+            if index % world == rank:
+                rows = predict(self.task, model, batch, StepOptions(model.steps))
                 for asked, row in zip(batch, rows, strict=True):
                     puzzle = self.puzzles[asked.item.place]
                     sums.update({"n": 1.0, **self.task.measures(puzzle, row.answers[-1])})

@@ -7,8 +7,10 @@ neither numpy nor torch.
 from __future__ import annotations
 
 from trm_harness.zoo.cards import (
+    CARD_FILE,
     Card,
     Expected,
+    Halting,
     Size,
     Source,
     Training,
@@ -24,9 +26,11 @@ from trm_harness.zoo.files import is_here, pull, safetensors_metadata, weights_p
 from trm_harness.zoo.verify import Check, verify
 
 __all__ = [
+    "CARD_FILE",
     "Card",
     "Check",
     "Expected",
+    "Halting",
     "Size",
     "Source",
     "Training",

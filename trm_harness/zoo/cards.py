@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 
 from trm_harness.errors import BadInput, PluginError, UnknownName
-from trm_harness.untrusted import read_toml
+from trm_harness.files.paths import board_beside
+from trm_harness.files.read import read_toml
 
 if TYPE_CHECKING:
     from trm_harness.registry import Registry
@@ -97,6 +99,14 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class Halting:
+    """What ``--halt settled`` asks of these weights: a halting score above ``settled_above``, and how it was chosen."""
+
+    settled_above: float
+    chosen_on: str
+
+
+@dataclass(frozen=True)
 class Card:
     """A card as it stands in ``card.toml``; ``folder`` is where it lies."""
 
@@ -117,6 +127,7 @@ class Card:
     source: Source
     encoding: Mapping[str, Any] = field(default_factory=dict)
     expected: Expected | None = None
+    halting: Halting | None = None
     golden: str = ""
     folder: Path = field(default=Path(), metadata={"outside": True})
 
@@ -143,12 +154,20 @@ def cards(registry: Registry) -> dict[str, Card]:
     found: dict[str, Card] = {}
     for spec in registry.cards:
         folder = Path(registry.cards.resolve(spec.id)())
-        for file in sorted(folder.glob(f"*/{CARD_FILE}")):
+        for file in card_files(folder):
             card = read_card(file)
             if card.name in found:
                 raise PluginError(f"card {card.name!r} is in two folders: {found[card.name].folder} and {card.folder}")
             found[card.name] = card
     return dict(sorted(found.items()))
+
+
+def card_files(folder: Path) -> list[Path]:
+    """The cards in a folder, sorted; none where it may not be looked into: those are somebody else's."""
+    try:
+        return sorted(folder.glob(f"*/{CARD_FILE}"))
+    except OSError:
+        return []
 
 
 def find(name: str, task_id: str, registry: Registry | None = None) -> Card | None:
@@ -164,7 +183,7 @@ def find(name: str, task_id: str, registry: Registry | None = None) -> Card | No
 
 def named(name: str, registry: Registry | None = None) -> Card:
     """The card called ``name``. ``UnknownName`` with the nearest known ones."""
-    from trm_harness.plugins import near
+    from trm_harness.plugins.host import near
     from trm_harness.registry import default
 
     known = cards(registry or default())
@@ -179,6 +198,9 @@ def refuse_taken(name: str, folder: Path, registry: Registry | None = None) -> N
     from trm_harness.registry import default
 
     other = cards(registry or default()).get(name)
+    # Two checkouts' zoos never meet: only one of them runs.
+    if other is not None and board_beside(folder) and board_beside(other.folder.parent):
+        return
     if other is not None and other.folder.resolve() != (folder / name).resolve():
         raise BadInput(f"a card {name!r} is in {other.folder.parent} already: choose another name")
 
@@ -201,8 +223,14 @@ def _build(kind: type, raw: Mapping[str, Any], where: str, prefix: str = "") -> 
     for name, item in known.items():
         if name not in raw and item.default is item.default_factory is dataclasses.MISSING:
             raise BadInput(f"{where}: key {prefix + name!r} is missing")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{key: _convert(value, hints[key], where, prefix + key) for key, value in raw.items()})
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The resolved annotations of a dataclass: resolving them again for each card takes a third of `zoo list`."""
+    return get_type_hints(kind)
 
 
 def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
@@ -211,7 +239,7 @@ def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
         hint = next(choice for choice in get_args(hint) if choice is not types.NoneType)
     origin = get_origin(hint)
     if origin is tuple and isinstance(value, list):
-        return tuple(_convert(item, get_args(hint)[0], where, f"{key}[{place}]") for place, item in enumerate(value))
+        return tuple(_convert(item, get_args(hint)[0], where, f"{key}[{index}]") for index, item in enumerate(value))
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return _build(hint, value, where, f"{key}.")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
@@ -240,6 +268,8 @@ def _complaints(card: Card) -> Iterator[tuple[str, str]]:
         yield "golden", f"{card.golden!r} must be the name of a file beside the card"
     if min(dataclasses.astuple(card.parameters)) < 0:
         yield "parameters", "cannot be negative"
+    if card.halting and not 0 < card.halting.settled_above < 1:
+        yield "halting.settled_above", f"must lie between 0 and 1, not be {card.halting.settled_above}"
     yield from _source_complaints(card.source, pinned=bool(card.sha256))
     yield from _training_complaints(card)
     yield from _expected_complaints(card)
@@ -262,11 +292,11 @@ def _source_complaints(source: Source, pinned: bool) -> Iterator[tuple[str, str]
 def _training_complaints(card: Card) -> Iterator[tuple[str, str]]:
     if card.training.demonstrations not in DEMONSTRATIONS:
         yield "training.demonstrations", f"{card.training.demonstrations!r} is not one of {', '.join(DEMONSTRATIONS)}"
-    for place, data in enumerate(card.training.data):
+    for index, data in enumerate(card.training.data):
         if not _SHA256.fullmatch(data.sha256) and (data.sha256 or card.status == "trained"):
-            yield f"training.data[{place}].sha256", "must be 64 lower-case hex digits (a trained card states them)"
+            yield f"training.data[{index}].sha256", "must be 64 lower-case hex digits (a trained card states them)"
         if data.use not in USES:
-            yield f"training.data[{place}].use", f"{data.use!r} is not one of {', '.join(USES[1:])}"
+            yield f"training.data[{index}].use", f"{data.use!r} is not one of {', '.join(USES[1:])}"
 
 
 def _expected_complaints(card: Card) -> Iterator[tuple[str, str]]:

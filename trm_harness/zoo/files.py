@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trm_harness.errors import BadInput
+from trm_harness.files.read import is_pickled, taken_for_weights
 from trm_harness.zoo.cards import Card
 
 # The limit of the safetensors library: a damaged length must not make us read gigabytes.
@@ -42,7 +43,7 @@ def is_here(card: Card) -> bool:
     """Whether the card's weights lie on this machine, whatever their content."""
     if card.source.file:
         return True
-    from trm_harness.hub import HubFile
+    from trm_harness.files.hub import HubFile
 
     return HubFile(card.source.hub, card.source.filename, card.source.revision, "model").cached() is not None
 
@@ -54,7 +55,7 @@ def pull(card: Card) -> Path:
     """
     if card.source.file:
         return weights_path(card)
-    from trm_harness.hub import fetch
+    from trm_harness.files.hub import fetch
 
     card = _settled(card)
     return fetch(card.source.hub, card.source.filename, card.source.revision, card.sha256, repo_type="model")
@@ -98,6 +99,10 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
     """Header of a safetensors file and the number of bytes behind it."""
+    if told := taken_for_weights(path):
+        raise BadInput(f"{path}: {told}")
+    if is_pickled(path):
+        raise BadInput(f"{path}: is a checkpoint of torch (.pt), no safetensors: `trm-harness zoo import` converts it")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -137,7 +142,7 @@ def _location(card: Card) -> Path:
         if not path.is_file():
             raise BadInput(f"{path}: the weights of card {card.name} are missing: restore the file beside its card")
         return path
-    from trm_harness.hub import HubFile
+    from trm_harness.files.hub import HubFile
 
     cached = HubFile(card.source.hub, card.source.filename, card.source.revision, "model").cached()
     if cached is None:

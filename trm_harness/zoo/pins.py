@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trm_harness.errors import BadInput
+from trm_harness.files.paths import own_zoo
 from trm_harness.fingerprint import file_sha256
-from trm_harness.paths import own_zoo
 from trm_harness.zoo.cards import Card
 
 
@@ -31,8 +31,8 @@ def pinned(card: Card) -> Pin | None:
 
 def pin_first(card: Card) -> Pin:
     """Download the card's weights and record their hash and commit. What was recorded before stays as it is."""
-    from trm_harness.hub import HubFile
-    from trm_harness.record import write_text
+    from trm_harness.files.hub import HubFile
+    from trm_harness.files.write import write_text
 
     if (known := pinned(card)) is not None:
         return known
@@ -41,8 +41,7 @@ def pin_first(card: Card) -> Pin:
     commit = path.parents[source.filename.count("/")].name
     pin = Pin(file_sha256(path), commit)
     file = _file()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps(_read() | {card.name: asdict(pin)}, indent=1) + "\n")
+    write_text(file, json.dumps(_read() | {card.name: asdict(pin)}, indent=1) + "\n", parents=True)
     return pin
 
 

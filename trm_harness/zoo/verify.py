@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trm_harness.errors import BadInput
-from trm_harness.untrusted import parse_json
+from trm_harness.files.read import parse_json
 from trm_harness.zoo.cards import Card
 from trm_harness.zoo.files import safetensors_metadata, weights_path
 
@@ -33,6 +33,8 @@ def verify(card: Card) -> list[Check]:
             *checks,
             Check("format", True, f"a reference checkpoint: `trm-harness zoo import {card.name}` converts"),
         ]
+    if not path.name.endswith(".safetensors"):
+        return [*checks, Check("format", True, f"{path.suffix}: only its model can read it")]
     try:
         metadata = safetensors_metadata(path)
     except BadInput as error:

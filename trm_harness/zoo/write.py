@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trm_harness.record import write_text
+from trm_harness.files.write import write_text
 from trm_harness.zoo.cards import CARD_FILE, Card, read_card
 
 

@@ -8,7 +8,8 @@ through a random symmetry that gives it the rating it drew: the count until the 
 the tries, as it does in the published set.
 
 With the C version of the search (:mod:`trm_task_sudoku.native`) a puzzle takes some 25 s of one core of a small
-virtual machine, which is why the split is bundled.
+virtual machine, which is why the split is bundled. Run by hand from a checkout:
+``python -m trm_task_sudoku.data.make hard``.
 """
 
 from __future__ import annotations
@@ -79,11 +80,6 @@ def rating_of(share: float) -> int:
     return min(round(rating), CEILING)
 
 
-def is_minimal(question: Grid, answer: Grid) -> bool:
-    """Whether every clue of a puzzle with the one solution ``answer`` is needed for that."""
-    return all(_needed(question.copy(), cell, answer) for cell in np.flatnonzero(question).tolist())
-
-
 def tree(question: Grid) -> int:
     """Guesses of the whole search that proves the solution the only one: no image of a puzzle rates more."""
     return fastest()(question, wanted=2).guesses
@@ -132,9 +128,9 @@ def _neighbour(question: Grid, answer: Grid, hardest: float, random: np.random.G
         against = elsewhere if elsewhere.any() else against
         # The clue that most other solutions contradict leads back soon; any other leads further away.
         places = np.flatnonzero(against == against.max() if random.random() < 0.7 else against)
-        place = int(places[random.integers(len(places))])
-        cells[place] = digits[place]
-        others = others[others[:, place] == digits[place]]
+        index = int(places[random.integers(len(places))])
+        cells[index] = digits[index]
+        others = others[others[:, index] == digits[index]]
         others = others if len(others) else _others(changed, answer)
     return _minimal(changed, answer, random) if tree(changed) >= hardest else None
 

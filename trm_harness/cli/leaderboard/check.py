@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from trm_harness.cli.options import printable
 from trm_harness.errors import BadInput, CheckFailed
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ def data_folders(pairs: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+FOR_A_PROCESS = 16
+"""Records that repay the second or two in which a process starts."""
+
+
 @dataclass
 class Report:
     """What a whole check found: findings, records by level, and those that could not be scored again here."""
@@ -36,52 +42,105 @@ class Report:
     rescored: int
 
 
-def run_check(root: Path, base: str, data: Mapping[str, Path], only: Sequence[Path]) -> Report:
-    """Check every record below ``root/records`` and the reported scores, and compare both with a git commit."""
-    from trm_harness.filing import prove
-    from trm_harness.leaderboard import archive, check
+def run_check(root: Path, base: str, data: Mapping[str, Path], only: Sequence[Path], accepted: bool = False) -> Report:
+    """Check every record below ``root/records`` and the reported scores, and compare both with a git commit.
+
+    ``accepted``: the second runs that the change brings were made again, or are trusted, by whoever checks.
+    """
+    from trm_harness.leaderboard import archive
+    from trm_harness.leaderboard.check import check_twins
 
     records, findings = root / "records", []
     folders = [*archive.folders(records)]
     chosen = [folder for folder in folders if not only or any(folder.is_relative_to(one) for one in only)]
-    done = 0
-    for folder in chosen:
-        alone = list(check.check_filed(folder, records))
-        findings += alone
-        # What cannot even be read cannot be scored again.
-        if not any(finding.problem for finding in alone):
-            again = list(prove(folder, folder.relative_to(records).as_posix(), data))
-            findings += again
-            done += not again
+    proved: set[str] = set()
+    for folder, (found, holds) in zip(chosen, _tried(records, chosen, data), strict=True):
+        findings += found
+        proved |= {folder.relative_to(records).as_posix()} if holds else set()
     findings += _reported(root)
+    if not only:
+        findings += check_twins(records, (folder.relative_to(records).as_posix() for folder in folders))
     if base:
-        findings += _against(root, base)
-    return Report(findings, len(chosen), done)
+        # Of records that were not asked for nothing was tried, so that nothing can be held against them.
+        unasked = {folder.relative_to(records).as_posix() for folder in folders} if only else set()
+        findings += _against(root, base, proved | unasked, accepted)
+    return Report(findings, len(chosen), len(proved))
+
+
+Tried = tuple[list["Finding"], bool]
+"""What was found of a record, and whether its scores were shown to follow from its answers."""
+
+
+def _tried(records: Path, folders: Sequence[Path], data: Mapping[str, Path]) -> list[Tried]:
+    """:data:`Tried` of each of ``folders``; many of them are shared out among processes."""
+    from trm_harness import machine
+    from trm_harness.inference.interrupt import leave_stopping_to_parent
+    from trm_harness.inference.workers import pool_of
+
+    processes = min(machine.cores(), len(folders) // FOR_A_PROCESS)
+    if processes < 2:
+        return _try(records, folders, data)
+    # Records of one task are tried in one process, as far as that leaves work for the others: they share its puzzles.
+    ordered = sorted(folders, key=lambda folder: folder.relative_to(records).parts[0])
+    size = -(-len(folders) // (4 * processes))
+    parts = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    died = "a process that checks records died (out of memory?): check some of them at a time"
+    with pool_of(processes, died, leave_stopping_to_parent) as pool:
+        found = pool.map(_try, repeat(records), parts, repeat(data))
+        tried = dict(zip(ordered, chain.from_iterable(found), strict=True))
+    return [tried[folder] for folder in folders]
+
+
+def _try(records: Path, folders: Sequence[Path], data: Mapping[str, Path]) -> list[Tried]:
+    """:data:`Tried` of each of ``folders``, one after another."""
+    from trm_harness.leaderboard.check import check_filed
+    from trm_harness.publish.verify import Shared, prove
+
+    shared, tried = Shared(), []
+    for folder in folders:
+        found = list(check_filed(folder, records))
+        # What cannot even be read cannot be scored again.
+        readable = not any(finding.problem for finding in found)
+        again = list(prove(folder, folder.relative_to(records).as_posix(), data, shared)) if readable else []
+        tried.append((found + again, readable and not again))
+    return tried
 
 
 def _reported(root: Path) -> Iterator[Finding]:
-    from trm_harness.leaderboard.check import Finding, read_withdrawn
+    from trm_harness.leaderboard import archive
+    from trm_harness.leaderboard.check import Finding, check_withdrawn, withdrawn
     from trm_harness.leaderboard.rows import read_reported
 
     try:
         read_reported([root / "reported"])
-        read_withdrawn(_withdrawn(root))
+        gone = withdrawn(root)
     except BadInput as problem:
         yield Finding("reported", str(problem))
+        return
+    here = (folder.relative_to(root / "records").as_posix() for folder in archive.folders(root / "records"))
+    yield from check_withdrawn(here, gone, {})
 
 
-def _withdrawn(root: Path) -> str:
-    file = root / "withdrawn.csv"
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
-
-
-def _against(root: Path, base: str) -> Iterator[Finding]:
-    """The records and reported scores of a git commit beside those in the folder."""
+def _against(root: Path, base: str, proved: Collection[str], accepted: bool) -> Iterator[Finding]:
+    """The records, their checks and the reported scores of a git commit beside those in the folder."""
     from trm_harness.leaderboard import check
 
-    withdrawn = check.read_withdrawn(_withdrawn(root))
-    for name, compare in (("records", check.check_base), ("reported", check.check_reported)):
-        yield from compare(_here(root / name), _committed(root / name, base), withdrawn)
+    withdrawn = check.withdrawn(root)
+    before = _git(root, "ls-tree", "--name-only", "--end-of-options", base, "--", check.WITHDRAWN_FILE).strip()
+    text = _git(root, "show", f"{base}:./{check.WITHDRAWN_FILE}").decode() if before else ""
+    yield from check.check_withdrawn((), withdrawn, check.read_withdrawn(text))
+    here, committed = _here(root / "records"), _committed(root / "records", base)
+    yield from check.check_base(here, committed, withdrawn)
+    brought = check.brought_checks(here, committed)
+    yield from check.check_brought(brought, proved, lambda place: _committer(root, place, base), accepted)
+    yield from check.check_reported(_here(root / "reported"), _committed(root / "reported", base), withdrawn)
+
+
+def _committer(root: Path, place: str, base: str) -> str:
+    """Who committed a record's checks last since ``base``, and in which commit."""
+    file = f"records/{place}/verification.json"
+    told = _git(root, "log", "-1", "--format=%an, commit %h", "--end-of-options", f"{base}..HEAD", "--", file)
+    return told.decode("utf-8", "replace").strip() or "not committed yet"
 
 
 def _here(folder: Path) -> dict[str, bytes]:
@@ -116,7 +175,8 @@ def _git(folder: Path, *arguments: str) -> bytes:
 def show_report(report: Report, strict: bool) -> None:
     """Print the findings; ``CheckFailed`` if one is a problem, or with ``strict`` if anything could not be scored."""
     for finding in report.findings:
-        click.echo(str(finding))
+        # One line each, whatever somebody wrote into a record: no finding may look like another one.
+        click.echo(printable(" ".join(str(finding).split())))
     problems = sum(finding.problem for finding in report.findings)
     click.echo(f"{report.records} records, {report.rescored} scored again from their answers, {problems} problems")
     if problems:

@@ -27,7 +27,7 @@ def steps(run: Mapping[str, Any]) -> Iterator[str]:
     yield f"accuracy against supervision steps ({report.single(run)}, {curve['n']:,} puzzles)"
     cost = run["cost"].get("flops_per_step", 0.0)
     places = _thinned(len(curve["accuracy"]))
-    rows = [(place + 1, bar(curve["accuracy"][place]), _flops(cost * (place + 1))) for place in places]
+    rows = [(index + 1, bar(curve["accuracy"][index]), _flops(cost * (index + 1))) for index in places]
     yield table(rows, ("STEPS", "RIGHT", "FLOPS A PUZZLE"))
 
 
@@ -46,14 +46,17 @@ def trajectories(run: Mapping[str, Any]) -> Iterator[str]:
     curve = run.get("trajectory_curve")
     if not curve:
         return
-    yield f"accuracy against trajectories (first answer, {curve['n']:,} puzzles; mean over blocks of so many)"
+    many = "samples" if report.is_service(run) else "trajectories"
+    yield f"accuracy against {many} (first answer, {curve['n']:,} puzzles; mean over blocks of so many)"
     whole, cost = curve["trajectories"][-1], run["cost"]["flops_per_puzzle"]
-    selects = ("mode", "halt", "oracle")
+    columns = {"mode": "MODE", "halt": "HALT", "oracle": "UPPER BOUND"}
+    if not report.has_halting(run):
+        del columns["halt"]
     rows = [
-        (count, *(bar(curve[select][place], NARROW) for select in selects), _flops(cost * count / whole))
-        for place, count in enumerate(curve["trajectories"])
+        (count, *(bar(curve[select][index], NARROW) for select in columns), _flops(cost * count / whole))
+        for index, count in enumerate(curve["trajectories"])
     ]
-    yield table(rows, ("TRAJECTORIES", "MODE", "HALT", "UPPER BOUND", "FLOPS A PUZZLE"))
+    yield table(rows, (many.upper(), *columns.values(), "FLOPS A PUZZLE"))
 
 
 def calibration(run: Mapping[str, Any]) -> Iterator[str]:
@@ -115,4 +118,4 @@ def _thinned(count: int, most: int = 20) -> list[int]:
     """Places of at most ``most`` of ``count`` points, evenly spread, the first and last among them."""
     if count <= most:
         return list(range(count))
-    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+    return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})

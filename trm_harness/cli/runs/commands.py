@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +13,22 @@ import click
 from trm_harness.cli import report
 from trm_harness.cli.options import SuggestingGroup, beside, echo_json, grid_lines, json_option, printable, table
 from trm_harness.errors import BadInput, UnknownName
-from trm_harness.untrusted import read_json
+from trm_harness.files.names import RECORD_FILE, RUNS, TRAINING_FILE
+from trm_harness.files.read import read_json
 
 if TYPE_CHECKING:
     from trm_harness.contracts import Task
-    from trm_harness.evaluate.results import Verdict
     from trm_harness.record import RunRecord
+    from trm_harness.scoring.assess import Verdict
 
-RUNS = Path("runs")
-RECORD = "run.json"
 
 run_argument = click.argument("run")
+its_data = click.option("--data", type=click.Path(path_type=Path), help="The task's data, where the run's is not here.")
 
 
 @click.group(cls=SuggestingGroup)
 def command() -> None:
-    """Records of finished and unfinished runs: list, show, score, diff, watch, plot, verify, path.
+    """Records of finished and unfinished runs: list, show, score, diff, watch, plot, config, verify, path.
 
     RUN is a run's folder, its id under ./runs, or "last".
     """
@@ -38,16 +40,25 @@ def command() -> None:
 def list_runs(training: bool, as_json: bool) -> None:
     """List the runs under ./runs, newest first."""
     if training:
-        from trm_harness.cli.curves import list_training
+        from trm_harness.cli.runs.training_runs import list_training
 
         return list_training(RUNS, as_json)
-    runs = sorted(_headers(), key=lambda run: (run["started"], run["id"]), reverse=True)
+    from trm_harness.cli.runs.training_runs import in_words
+
+    runs = sorted(_headers(), key=_newest, reverse=True)
     if as_json:
         return echo_json(
             [{key: run[key] for key in run if key not in ("scores", "depth_curve", "halting")} for run in runs]
         )
     rows = [
-        (run["id"], run["status"], run["task"]["id"], report.model_name(run), report.headline(run), run["started"])
+        (
+            run["folder"],
+            run["status"],
+            report.task_name(run),
+            report.model_name(run),
+            report.headline(run),
+            in_words(run["started"]),
+        )
         for run in runs
     ]
     headers = ("RUN", "STATUS", "TASK", "MODEL", "HEADLINE", "STARTED")
@@ -70,8 +81,11 @@ def list_runs(training: bool, as_json: bool) -> None:
     metavar="FILE",
     help="Draw the charts with matplotlib instead: .png, .svg or .pdf.",
 )
+@its_data
 @json_option
-def show_run(run: str, puzzle: str | None, submission: Path | None, plot: Path | None, as_json: bool) -> None:
+def show_run(
+    run: str, puzzle: str | None, submission: Path | None, plot: Path | None, data: Path | None, as_json: bool
+) -> None:
     """Show one run: what was asked, the scores, what they rest on, and charts.
 
     Charts: accuracy against supervision steps and against trajectories, and what the halting head is worth.
@@ -81,14 +95,15 @@ def show_run(run: str, puzzle: str | None, submission: Path | None, plot: Path |
     folder = find_run(run)
     record = read(folder)
     if puzzle:
-        verdicts = [verdict for verdict in _verdicts(folder) if puzzle in (verdict.puzzle.id, verdict.puzzle.group)]
+        found = _verdicts(folder, data)
+        verdicts = [verdict for verdict in found if puzzle in (verdict.puzzle.id, verdict.puzzle.group)]
         if not verdicts:
             raise UnknownName(f"run {record.id} has no puzzle {puzzle!r}: {folder / 'puzzles.csv'} lists those it has")
-        _show_puzzles(verdicts, record.protocol.attempts, as_json)
+        _show_puzzles(folder, record, verdicts, as_json)
     if submission:
-        _submit(folder, record, submission)
+        _submit(folder, record, submission, data)
     if plot:
-        from trm_harness.cli.plots import draw
+        from trm_harness.cli.runs.plots import draw
 
         draw(record.model_dump(mode="json"), plot)
         click.echo(f"wrote {plot}", err=as_json)
@@ -106,14 +121,22 @@ def show_run(run: str, puzzle: str | None, submission: Path | None, plot: Path |
     type=click.Choice(["mode", "halt", "oracle"]),
     help="Make one answer of all by votes or by the highest halting logit.  [default: as the run did]",
 )
+@its_data
 @json_option
-def score_run(run: str, attempts: int | None, views: int | None, choose: str | None, as_json: bool) -> None:
-    """Recompute everything from the journal, without the model."""
+def score_run(
+    run: str, attempts: int | None, views: int | None, choose: str | None, data: Path | None, as_json: bool
+) -> None:
+    """Recompute everything from the journal, without the model.
+
+    Replies that were kept beside it (replies.jsonl) are read again, by the reader that is installed now.
+    """
+    from trm_harness.cli.runs.replies import reader_of
     from trm_harness.evaluate import rescore
     from trm_harness.record import read
 
     folder = find_run(run)
-    record = rescore(folder, task_of(folder), attempts, views, choose)
+    task = task_of(folder, data)
+    record = rescore(folder, task, attempts, views, choose, reader_of(folder, task))
     if as_json:
         echo_json(record)
         return
@@ -121,7 +144,7 @@ def score_run(run: str, attempts: int | None, views: int | None, choose: str | N
     click.echo("\n\n".join(filter(None, [report.scores(data), report.selections(data)])))
     if attempts is None and views is None and choose is None:
         same = record.scores == read(folder).scores
-        click.echo(f"\n{'the same as' if same else 'DIFFERS from'} the scores in {folder / RECORD}")
+        click.echo(f"\n{'the same as' if same else 'DIFFERS from'} the scores in {folder / RECORD_FILE}")
 
 
 @command.command("diff")
@@ -133,15 +156,16 @@ def score_run(run: str, attempts: int | None, views: int | None, choose: str | N
 @click.option(
     "--at", "step", type=click.IntRange(min=1), metavar="STEP", help="Compare the single pass after so many steps."
 )
+@its_data
 @json_option
-def diff_runs(a: str, b: str, show: int, step: int | None, as_json: bool) -> None:
+def diff_runs(a: str, b: str, show: int, step: int | None, data: Path | None, as_json: bool) -> None:
     """Compare runs A and B puzzle by puzzle: newly solved, newly broken, McNemar's exact two-sided p.
 
     Both must be on the same data. A wrong cell is marked "!".
     """
-    from trm_harness.cli.diff import run_diff
+    from trm_harness.cli.runs.diff import run_diff
 
-    run_diff(find_run(a), find_run(b), show, step, as_json, task_of)
+    run_diff(find_run(a), find_run(b), show, step, as_json, partial(task_of, data=data))
 
 
 @command.command("watch")
@@ -151,14 +175,15 @@ def diff_runs(a: str, b: str, show: int, step: int | None, as_json: bool) -> Non
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a .gif or .html instead."
 )
-def watch_run(run: str, puzzle: str | None, speed: float, save: Path | None) -> None:
+@its_data
+def watch_run(run: str, puzzle: str | None, speed: float, save: Path | None, data: Path | None) -> None:
     """Watch an answer fill in, supervision step by supervision step.
 
     A cell that changed since the step before is marked "*", a wrong one at the end "!".
     """
-    from trm_harness.cli.watch import run_watch
+    from trm_harness.cli.runs.watch import run_watch
 
-    run_watch(find_run(run), puzzle, speed, save, task_of)
+    run_watch(find_run(run), puzzle, speed, save, partial(task_of, data=data))
 
 
 @command.command("plot")
@@ -174,7 +199,7 @@ def plot_runs(runs: tuple[str, ...], out: Path | None) -> None:
 
     RUN is the folder that `train --out` named, or its name under ./runs.
     """
-    from trm_harness.cli.curves import draw
+    from trm_harness.cli.runs.training_runs import draw
 
     click.echo(f"wrote {draw([training_folder(run) for run in runs], out)}")
 
@@ -185,7 +210,7 @@ def plot_runs(runs: tuple[str, ...], out: Path | None) -> None:
     "--sample", type=click.IntRange(min=1), default=50, show_default=True, help="Groups (ARC tasks) to answer again."
 )
 @click.option("--all", "whole", is_flag=True, help="Answer all of them again.")
-@click.option("--data", type=click.Path(path_type=Path), help="The task's data, where the run's is not here.")
+@its_data
 @click.option("--weights", type=click.Path(path_type=Path, exists=True), help="The weights, where no card has them.")
 @click.option("--device", default="", help="Another device than the run's.")
 @json_option
@@ -197,10 +222,28 @@ def verify_run(
     The note (verification.json) is bound to record and answers by their hashes. It bears a record out if every puzzle
     is right in both runs or wrong in both; exit code 1 if not. Another device may change single cells.
     """
-    from trm_harness.cli.verify import run_verify
-    from trm_harness.filing import Machine
+    from trm_harness.cli.runs.verify import run_verify
+    from trm_harness.publish import Machine
 
     run_verify(find_run(run), 0 if whole else sample, Machine(data, weights, device), as_json)
+
+
+@command.command("config")
+@click.argument("run")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+def config_run(run: str, out: Path | None) -> None:
+    """Print RUN as a file that `eval --config` runs again, a training as one for `train --config`."""
+    from trm_harness.cli.config import config_of, config_of_training
+    from trm_harness.files.write import write_text
+
+    trained = next((folder for folder in (Path(run), RUNS / run) if (folder / TRAINING_FILE).is_file()), None)
+    text = config_of_training(trained) if trained else config_of(find_run(run))
+    if out is None:
+        click.echo(text, nl=False)
+    elif out.exists():
+        raise BadInput(f"{out} is there already: give --out a new file")
+    else:
+        click.echo(write_text(out, text))
 
 
 @command.command("path")
@@ -212,22 +255,37 @@ def path_run(run: str) -> None:
 
 def find_run(name: str) -> Path:
     """The folder of a run given as a folder, its record, an id under ./runs, or ``last``."""
-    from trm_harness.plugins import near
+    from trm_harness.plugins.host import near
 
     if name == "last":
-        latest = max(_headers(), key=lambda run: (run["started"], run["id"]), default=None)
+        latest = max(_headers(), key=_newest, default=None)
         if latest is None:
             raise UnknownName(f"there is no run in ./{RUNS} yet: `trm-harness eval` makes one")
         return RUNS / latest["folder"]
     for folder in (Path(name), RUNS / name):
-        if folder.is_dir() and (folder / RECORD).is_file():
+        if folder.is_dir() and (folder / RECORD_FILE).is_file():
             return folder
-        if folder.is_file() and folder.name == RECORD:
+        if folder.is_file() and folder.name == RECORD_FILE:
             return folder.parent
     if Path(name).is_dir():
-        raise BadInput(f"{name} holds no {RECORD}: it is not a run")
+        raise BadInput(f"{name} holds no {RECORD_FILE}: it is not an evaluation's run{_instead(Path(name))}")
     hint = near(name, [run["folder"] for run in _headers()]) or ": `trm-harness runs list` shows those under ./runs"
     raise UnknownName(f"unknown run {name!r}{hint}")
+
+
+def _instead(folder: Path) -> str:
+    """What a folder is that is no run: a training, or one that holds runs (``eval --config`` makes those)."""
+    if (folder / TRAINING_FILE).is_file():
+        return " but a training's (`trm-harness runs plot`, `runs config` and `train --resume` take those)"
+    inside = sorted(file.parent for file in folder.glob(f"*/{RECORD_FILE}"))
+    return f"; there are runs in it: {', '.join(map(str, inside[:3]))}{', ...' if inside[3:] else ''}" if inside else ""
+
+
+def _newest(run: Mapping[str, Any]) -> tuple[str, str]:
+    """What orders runs by their start. One that has not come yet, by this clock, is older than any."""
+    from trm_harness.files.dates import order
+
+    return order(run["started"]), run["id"]
 
 
 def training_folder(name: str) -> Path:
@@ -238,31 +296,33 @@ def training_folder(name: str) -> Path:
     raise BadInput(f"training run {name} does not exist: give its folder (`trm-harness runs list --training`)")
 
 
-def task_of(folder: Path) -> Task:
-    """The task that a run was made with, reading the data it read."""
-    from trm_harness.cli.tasks import load_task
-    from trm_harness.evaluate.stored import StoredPlan
-    from trm_harness.launch import stored_launch
-    from trm_harness.registry import default
+def task_of(folder: Path, data: Path | None = None) -> Task:
+    """The task that a run was made with, reading the data it read, or ``data`` where that lies elsewhere now."""
+    from trm_harness.inference.plan_file import StoredPlan
+    from trm_harness.loading import stored_launch, task_again
 
     stored = StoredPlan.load(folder)
     launch = stored_launch(stored.launch, folder)
-    return load_task(default(), launch.task, Path(launch.data) if launch.data else None)
+    return task_again(launch, folder, data)
+
+
+def _records() -> Iterator[Path]:
+    """Every record under ./runs, as far as folders can be looked into."""
+    for folder in sorted(RUNS.iterdir()) if RUNS.is_dir() else ():
+        file = folder / RECORD_FILE
+        if os.access(file, os.F_OK) or not os.access(folder, os.X_OK):
+            yield file
 
 
 def _headers() -> Iterator[dict[str, Any]]:
     """The readable records under ./runs; others are named on stderr and left out."""
-    for file in sorted(RUNS.glob(f"*/{RECORD}")):
+    for file in _records():
         try:
             run = read_json(file)
-            _ = (
-                run["id"],
-                run["started"],
-                run["status"],
-                report.model_name(run),
-                report.headline(run),
-                run["task"]["id"],
-            )
+            texts = (run["id"], run["started"], run["status"], run["task"]["id"], report.model_name(run))
+            _ = (report.task_name(run), report.headline(run))
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("a number or a table where a text belongs")
         except (BadInput, ValueError, LookupError, TypeError, AttributeError):
             click.echo(f"warning: {file} is not a run record; left out", err=True)
             continue
@@ -271,7 +331,7 @@ def _headers() -> Iterator[dict[str, Any]]:
 
 def _show_record(record: RunRecord, as_json: bool) -> None:
     """The report, and the charts that the run has points for."""
-    from trm_harness.cli import charts
+    from trm_harness.cli.runs import charts
 
     if as_json:
         echo_json(record)
@@ -280,17 +340,26 @@ def _show_record(record: RunRecord, as_json: bool) -> None:
     click.echo("\n".join([report.text(record), *([drawn] if drawn else [])]))
 
 
-def _verdicts(folder: Path) -> Iterator[Verdict]:
+def _verdicts(folder: Path, data: Path | None) -> Iterator[Verdict]:
     """Every puzzle of a finished run, judged from its journal."""
     from trm_harness.evaluate import verdicts
 
-    return verdicts(folder, task_of(folder))
+    return verdicts(folder, task_of(folder, data))
 
 
-def _show_puzzles(verdicts: list[Verdict], attempts: int, as_json: bool) -> None:
-    """Grids of puzzles: the question and the answer, then the attempts with their votes."""
+def _show_puzzles(folder: Path, record: RunRecord, verdicts: list[Verdict], as_json: bool) -> None:
+    """Grids of puzzles: the question and the answer, then the attempts with their votes, and what was said for them."""
+    from trm_harness.cli.runs.replies import show, transcripts_of
+    from trm_harness.record.describe import HALTLESS, counted
+
+    attempts = record.protocol.attempts
+    said = transcripts_of(folder, {verdict.puzzle.id for verdict in verdicts})
     if as_json:
-        echo_json([_puzzle_json(verdict, attempts) for verdict in verdicts])
+        told = [
+            {"transcripts": mine} if (mine := [one for one in said if one["puzzle"] == verdict.puzzle.id]) else {}
+            for verdict in verdicts
+        ]
+        echo_json([_puzzle_json(verdict, attempts) | mine for verdict, mine in zip(verdicts, told, strict=True)])
         return
     for verdict in verdicts:
         puzzle = verdict.puzzle
@@ -303,9 +372,11 @@ def _show_puzzles(verdicts: list[Verdict], attempts: int, as_json: bool) -> None
         )
         for rank, candidate in enumerate(verdict.candidates[:attempts], start=1):
             mark = "" if verdict.hidden else " right" if verdict.correct[rank - 1] else " wrong"
-            click.echo(f"attempt {rank}:{mark}, {candidate.votes} votes, halting score {candidate.halt:.3f}")
+            halt = "" if record.model.family in HALTLESS else f", halting score {candidate.halt:.3f}"
+            click.echo(f"attempt {rank}:{mark}, {counted(candidate.votes, 'vote')}{halt}")
             click.echo("\n".join(grid_lines(candidate.answer)))
         click.echo()
+    show(said)
 
 
 def _puzzle_json(verdict: Verdict, attempts: int) -> dict[str, Any]:
@@ -324,17 +395,20 @@ def _puzzle_json(verdict: Verdict, attempts: int) -> dict[str, Any]:
     }
 
 
-def _submit(folder: Path, record: RunRecord, file: Path) -> None:
+def _submit(folder: Path, record: RunRecord, file: Path, data: Path | None) -> None:
     """Let the task write its submission file from the ranked answers."""
-    write = getattr(task_of(folder), "write_submission", None)
-    if write is None:
-        raise BadInput(f"task {record.task.id} has no submission format")
+    from trm_harness.contracts import WritesSubmission
+
+    task = task_of(folder, data)
+    if not isinstance(task, WritesSubmission):
+        instead = f"`trm-harness runs show {folder} --puzzle ID --json` prints a puzzle's ranked answers"
+        raise BadInput(f"task {record.task.id} has no submission format, as arc1 and arc2 have: {instead}")
     attempts = record.protocol.attempts
     ranked = {
         verdict.puzzle.id: [candidate.answer for candidate in verdict.candidates[:attempts]]
-        for verdict in _verdicts(folder)
+        for verdict in _verdicts(folder, data)
     }
-    write(file, record.task.split, ranked, attempts)
+    task.write_submission(file, record.task.split, ranked, attempts)
     rest = record.task.split_puzzles - len(ranked)
     blank = f"; the other {rest} of the split, which the run did not ask, hold a blank grid" if rest else ""
     click.echo(f"wrote {file}: {attempts} attempts for each of {len(ranked)} puzzles{blank}")

@@ -17,10 +17,10 @@ from trm_harness.cli.options import echo_json, flow, grid_lines, printable
 from trm_harness.errors import BadInput, HarnessError
 
 if TYPE_CHECKING:
-    from trm_harness.compare import Comparison, Counts
     from trm_harness.contracts import Task
     from trm_harness.record import RunRecord
-    from trm_harness.scoring import Outcome
+    from trm_harness.scoring.compare import Comparison, Counts
+    from trm_harness.scoring.rules import Outcome
     from trm_harness.types import Grid, Puzzle
 
 IDS_SHOWN = 60
@@ -63,8 +63,8 @@ class Diff:
     @classmethod
     def make(cls, a: Path, b: Path, step: int | None) -> Diff:
         """Read, check and pair two runs. ``BadInput`` if they cannot be paired."""
-        from trm_harness import compare
         from trm_harness.record import read
+        from trm_harness.scoring import compare
 
         records = read(a), read(b)
         compare.check_pair(*records)
@@ -79,7 +79,7 @@ class Diff:
     @property
     def protocol(self) -> dict[str, tuple[object, object]]:
         """Protocol fields that differ."""
-        from trm_harness.compare import protocol_differences
+        from trm_harness.scoring.compare import protocol_differences
 
         return protocol_differences(self.a.record, self.b.record)
 
@@ -108,8 +108,8 @@ def run_diff(a: Path, b: Path, show: int, step: int | None, as_json: bool, load:
 
 def _side(folder: Path, record: RunRecord, step: int | None) -> Side:
     """A run with its table, which must say what its record says."""
-    from trm_harness.compare import check_table, outcomes
     from trm_harness.record import PUZZLES_FILE
+    from trm_harness.scoring.compare import check_table, outcomes
 
     file = folder / PUZZLES_FILE
     try:
@@ -192,7 +192,7 @@ def _changed(diff: Diff, show: int, load: Loader) -> Iterator[tuple[Puzzle, Show
 
 def _puzzles(side: Side, wanted: tuple[str, ...], load: Loader) -> dict[str, Puzzle]:
     """The puzzles of the names, from the task that the run was made with."""
-    from trm_harness.evaluate.stored import StoredPlan
+    from trm_harness.inference.plan_file import StoredPlan
 
     selection = StoredPlan.load(side.folder).check_task(load(side.folder))
     return {puzzle.id: puzzle for puzzle in selection if puzzle.id in set(wanted)}
@@ -200,8 +200,8 @@ def _puzzles(side: Side, wanted: tuple[str, ...], load: Loader) -> dict[str, Puz
 
 def _from_candidates(diff: Diff, side: Side, wanted: tuple[str, ...]) -> dict[str, Shown]:
     """The answer to show of each puzzle, from ``candidates.csv``."""
-    from trm_harness.journal import text_grid
     from trm_harness.record import CANDIDATES_FILE
+    from trm_harness.record.journal import text_grid
 
     shown = dict.fromkeys(wanted, Shown(None, False, 0))
     file = side.folder / CANDIDATES_FILE
@@ -218,7 +218,7 @@ def _from_candidates(diff: Diff, side: Side, wanted: tuple[str, ...]) -> dict[st
 
 def _from_journal(diff: Diff, side: Side, wanted: tuple[str, ...]) -> dict[str, Shown]:
     """The single-pass answer of each puzzle after the step compared; an early halt keeps its last one."""
-    from trm_harness.replay import frames, single_passes
+    from trm_harness.record.replay import frames, single_passes
 
     right = {outcome.id for outcome in side.results if outcome.rank == 1}
     rows = (entry for entry in single_passes(side.folder) if entry.puzzle in set(wanted))
@@ -228,7 +228,7 @@ def _from_journal(diff: Diff, side: Side, wanted: tuple[str, ...]) -> dict[str, 
 
 def _blocks(puzzle: Puzzle, a: Shown, b: Shown) -> Iterator[list[str]]:
     """Input, answer and both runs' answers as blocks of lines, cells that are wrong marked."""
-    from trm_harness.replay import marked, unlike
+    from trm_harness.record.replay import marked, unlike
 
     for name, grid in (("input", puzzle.input), ("answer", puzzle.answer)):
         yield [name, *grid_lines(grid, marked(grid.shape))]

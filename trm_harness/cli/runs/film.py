@@ -5,21 +5,20 @@ from __future__ import annotations
 import html
 import io
 import json
-import os
 import re
-from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trm_harness.cli.options import PALETTE
 from trm_harness.errors import BadInput
+from trm_harness.files.write import write_bytes
+from trm_harness.grids import PALETTE, symbol
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-    from trm_harness.replay import Reel
+    from trm_harness.record.replay import Reel
     from trm_harness.types import Grid
 
 LONGEST_SIDE = 480
@@ -37,11 +36,11 @@ Colour = tuple[int, int, int]
 
 def write_html(file: Path, reel: Reel, speed: float) -> None:
     """Write the page; ``BadInput`` if ``file`` cannot be written."""
-    from trm_harness.record import write_text
+    from trm_harness.files.write import write_text
 
     # "<" never stands in the data, so no puzzle's text can close the script element.
     data = json.dumps(_page_data(reel, speed), allow_nan=False).replace("<", "\\u003c")
-    page = files("trm_harness.cli").joinpath("film.html").read_text(encoding="utf-8")
+    page = files("trm_harness.cli.runs").joinpath("film.html").read_text(encoding="utf-8")
     holes = {"puzzle": html.escape(reel.puzzle), "title": html.escape(reel.title), "film": data}
     # One pass, so that what fills a hole is never searched for holes.
     write_text(file, re.sub(r"{{(\w+)}}", lambda hole: holes[hole[1]], page))
@@ -56,7 +55,7 @@ def write_gif(file: Path, reel: Reel, speed: float) -> None:
             f"--save {file} needs Pillow: `pip install 'trm-harness[gif]'`, or save to a .html file"
         ) from None
     canvas = _Canvas(reel)
-    images = [canvas.draw(place) for place in range(len(reel.frames))]
+    images = [canvas.draw(index) for index in range(len(reel.frames))]
     # Whole hundredths of a second is what the format can say; browsers slow anything faster than two of them down.
     pause = max(20, round(100 / speed) * 10)
     pauses = [pause] * (len(images) - 1) + [LAST_FRAME * pause]
@@ -66,7 +65,7 @@ def write_gif(file: Path, reel: Reel, speed: float) -> None:
     colours.putpalette([part for colour in _inks() for part in colour])
     flat = [image.quantize(palette=colours, dither=PIL.Image.Dither.NONE) for image in images]
     flat[0].save(buffer, format="GIF", save_all=True, append_images=flat[1:], duration=pauses, loop=0, disposal=1)
-    _replace(file, buffer.getvalue())
+    write_bytes(file, buffer.getvalue())
 
 
 def _inks() -> list[Colour]:
@@ -88,7 +87,7 @@ def _ink(ground: Colour) -> Colour:
 
 def _page_data(reel: Reel, speed: float) -> dict[str, Any]:
     """What the page's script reads: grids as the journal spells them, masks as grids of 0 and 1."""
-    from trm_harness.journal import grid_text
+    from trm_harness.record.journal import grid_text
 
     def text(grid: Grid | None) -> str | None:
         return None if grid is None else grid_text(grid.astype("uint8"))
@@ -135,11 +134,9 @@ class _Canvas:
         """The picture of a frame."""
         from PIL import Image, ImageDraw
 
-        from trm_harness.cli.watch import status
-
         image = Image.new("RGB", self._size, PAPER)
         pen = ImageDraw.Draw(image)
-        for number, line in enumerate((f"{self._reel.puzzle}: {self._reel.title}", *status(self._reel, place))):
+        for number, line in enumerate((f"{self._reel.puzzle}: {self._reel.title}", *self._reel.status(place))):
             pen.text((MARGIN, 6 + 17 * number), line, INK, self._small)
         left = MARGIN
         if self._reel.input is not None:
@@ -154,7 +151,7 @@ class _Canvas:
 
     def _grid(self, pen: ImageDraw, grid: Grid, left: int, marks: Any) -> None:
         """A grid of coloured cells, each with its symbol and its mark."""
-        for (row, column), value in [(place, int(grid[place])) for place in _places(grid)]:
+        for (row, column), value in [(index, int(grid[index])) for index in _places(grid)]:
             x, y = left + column * self._cell, HEAD + row * self._cell
             box = (x, y, x + self._cell - 1, y + self._cell - 1)
             colour = PALETTE[value % len(PALETTE)]
@@ -162,7 +159,7 @@ class _Canvas:
             _mark(pen, box, " " if marks is None else marks[row, column])
             if self._cell >= 14:
                 middle = (x + self._cell / 2, y + self._cell / 2)
-                pen.text(middle, _symbol(value), _ink(colour), self._symbols, anchor="mm")
+                pen.text(middle, symbol(value), _ink(colour), self._symbols, anchor="mm")
 
 
 def _mark(pen: ImageDraw, box: tuple[int, int, int, int], sign: str) -> None:
@@ -179,20 +176,3 @@ def _mark(pen: ImageDraw, box: tuple[int, int, int, int], sign: str) -> None:
 
 def _places(grid: Grid) -> list[tuple[int, int]]:
     return [(row, column) for row in range(grid.shape[0]) for column in range(grid.shape[1])]
-
-
-def _symbol(value: int) -> str:
-    return "0123456789abcdefghijklmnopqrstuvwxyz"[value] if value < 36 else "?"
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Put ``content`` under the name ``file`` in one move."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(file)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

@@ -34,21 +34,17 @@ def draw(run: Mapping[str, Any], file: Path) -> None:
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(5.5 * columns, 0.4 + 4 * rows), layout="constrained")
     figure.suptitle(f"{report.model_name(run)} on {run['task']['id']}: {report.headline(run)}")
-    for place, panel in enumerate(panels, start=1):
-        panel(run, figure.add_subplot(rows, columns, place))
+    for index, panel in enumerate(panels, start=1):
+        panel(run, figure.add_subplot(rows, columns, index))
     save(figure, file)
 
 
 def save(figure: Any, file: Path) -> None:
     """Write the picture under its name in one move."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    try:
+    from trm_harness.files.write import replacing
+
+    with replacing(file) as temporary:
         figure.savefig(temporary, format=file.suffix[1:].lower(), dpi=150)
-        temporary.replace(file)
-    except OSError as error:
-        raise BadInput(f"{file} cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _steps(run: Mapping[str, Any], axes: Any) -> bool:
@@ -57,8 +53,7 @@ def _steps(run: Mapping[str, Any], axes: Any) -> bool:
     found = bool(curve) and len(curve["accuracy"]) > 1
     if found and axes is not None:
         axes.plot(range(1, len(curve["accuracy"]) + 1), curve["accuracy"], marker=".")
-        kind = "one noisy trajectory" if run["protocol"]["noise"] else "single pass"
-        _name(axes, f"{kind}, n = {curve['n']:,}", "supervision steps", "accuracy")
+        _name(axes, f"{report.single(run)}, n = {curve['n']:,}", "supervision steps", "accuracy")
         _add_flops(axes, run["cost"].get("flops_per_step", 0.0))
     return found
 
@@ -66,7 +61,10 @@ def _steps(run: Mapping[str, Any], axes: Any) -> bool:
 def _trajectories(run: Mapping[str, Any], axes: Any) -> bool:
     curve = run.get("trajectory_curve")
     if curve and axes is not None:
-        for select, style in (("oracle", "--"), ("halt", "-"), ("mode", "-")):
+        styles = {"oracle": "--", "halt": "-", "mode": "-"}
+        if not report.has_halting(run):
+            del styles["halt"]
+        for select, style in styles.items():
             axes.plot(curve["trajectories"], curve[select], style, marker=".", label=LABELS[select])
         axes.set_xscale("log", base=2)
         axes.set_xticks(curve["trajectories"], [str(count) for count in curve["trajectories"]])

@@ -10,31 +10,48 @@ import click
 
 from trm_harness.cli.options import echo_json, table
 from trm_harness.errors import BadInput
-from trm_harness.untrusted import read_json
+from trm_harness.files.dates import order, to_come
+from trm_harness.files.names import TRAINING_FILE
+from trm_harness.files.read import read_json
 
-RECORD = "train.json"
 SMOOTH = 50
 """Steps that a curve is averaged over."""
 
 
 def list_training(runs: Path, as_json: bool) -> None:
     """Print the training runs under ``runs``, newest first."""
-    found = sorted(_headers(runs), key=lambda run: run["started"], reverse=True)
+    found = sorted(_headers(runs), key=lambda run: order(run["started"]), reverse=True)
     if as_json:
         return echo_json(found)
     headers = ("RUN", "TASK", "MODEL", "STEPS", "STATE", "VALIDATION", "STARTED")
     rows = [
-        (r["run"], r["task"], r["model"], f"{r['steps']}/{r['total']}", r["state"], r["validation"], r["started"])
+        (
+            r["run"],
+            r["task"],
+            r["model"],
+            f"{r['steps']}/{r['total']}",
+            r["state"],
+            r["validation"],
+            in_words(r["started"]),
+        )
         for r in found
     ]
     click.echo(table(rows, headers) if rows else f"no training runs in ./{runs}")
     return None
 
 
+def in_words(started: str) -> str:
+    """The start of a run, with a word where it has not come yet: some clock is wrong, and the run sorts last."""
+    return f"{started} (in the future)" if to_come(started) else started
+
+
 def _headers(runs: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(runs.glob(f"*/{RECORD}")):
+    for path in sorted(runs.glob(f"*/{TRAINING_FILE}")):
         try:
-            yield _header(path.parent.name, read_json(path))
+            found = _header(path.parent.name, read_json(path))
+            if not all(isinstance(found[name], str) for name in ("task", "model", "state", "started")):
+                raise TypeError("a number or a table where a text belongs")
+            yield found
         except (BadInput, ValueError, LookupError, TypeError, AttributeError):
             click.echo(f"warning: {path} is not a training run's; left out", err=True)
 
@@ -59,7 +76,7 @@ def draw(folders: Sequence[Path], file: Path | None) -> Path:
 
     ``BadInput`` without matplotlib, for another ending, or for a folder without a training log.
     """
-    from trm_harness.cli.plots import FORMATS, save
+    from trm_harness.cli.runs.plots import FORMATS, save
     from trm_harness.train.log import read_metrics
 
     out = file or folders[0] / "curves.png"

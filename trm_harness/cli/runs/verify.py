@@ -11,8 +11,8 @@ from trm_harness.cli.options import echo_json
 from trm_harness.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from trm_harness.filing import Machine
     from trm_harness.leaderboard.archive import CheckEntry
+    from trm_harness.publish import Machine
 
 
 def run_verify(folder: Path, sample: int, here: Machine, as_json: bool) -> None:
@@ -20,10 +20,10 @@ def run_verify(folder: Path, sample: int, here: Machine, as_json: bool) -> None:
 
     ``CheckFailed`` if a puzzle is right in one run and wrong in the other, after the note is written.
     """
-    from trm_harness.cli.progress import progress
     from trm_harness.evaluate import Watchers
-    from trm_harness.filing import run_again
     from trm_harness.leaderboard.archive import add_check
+    from trm_harness.progress import progress
+    from trm_harness.publish import run_again
     from trm_harness.record import read
 
     with progress() as show:

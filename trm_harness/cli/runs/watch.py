@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from trm_harness.cli import report
-from trm_harness.cli.options import PALETTE, beside, colours, grid_lines
+from trm_harness.cli.options import beside, colours, grid_lines
 from trm_harness.errors import BadInput, HarnessError
+from trm_harness.grids import PALETTE
 
 if TYPE_CHECKING:
     from trm_harness.contracts import Task
     from trm_harness.record import RunRecord
-    from trm_harness.replay import Reel
+    from trm_harness.record.replay import Reel
     from trm_harness.types import Grid, Puzzle
 
 WRITERS = (".gif", ".html")
@@ -40,7 +41,7 @@ def run_watch(folder: Path, puzzle: str | None, speed: float, save: Path | None,
         raise BadInput(f"--speed {speed:g}: use a number of steps a second above 0 and up to {FASTEST}")
     reel = make_reel(folder, puzzle, load)
     if save:
-        from trm_harness.cli import film
+        from trm_harness.cli.runs import film
 
         write = film.write_gif if save.suffix.lower() == ".gif" else film.write_html
         write(save, reel, speed)
@@ -53,8 +54,7 @@ def run_watch(folder: Path, puzzle: str | None, speed: float, save: Path | None,
 
 def make_reel(folder: Path, wanted: str | None, load: Loader) -> Reel:
     """The steps of a puzzle (or of a group's first one; ``None``: the one that changed most often)."""
-    from trm_harness import replay
-    from trm_harness.record import read
+    from trm_harness.record import read, replay
 
     record = read(folder)
     entry = None if wanted else replay.liveliest(folder)
@@ -66,7 +66,7 @@ def make_reel(folder: Path, wanted: str | None, load: Loader) -> Reel:
 
 def _known(folder: Path, wanted: str, load: Loader) -> Puzzle | None:
     """The puzzle from the task that the run was made with; without its data a warning and ``None``."""
-    from trm_harness.evaluate.stored import StoredPlan
+    from trm_harness.inference.plan_file import StoredPlan
 
     try:
         selection = StoredPlan.load(folder).check_task(load(folder))
@@ -86,7 +86,7 @@ def _title(record: RunRecord) -> str:
 def _list(reel: Reel) -> None:
     """Every frame, one below the other."""
     blocks = [] if reel.input is None else [["input", *_cells(reel.input)]]
-    blocks += [[", ".join(status(reel, place)), *_answer(reel, place)] for place in range(len(reel.frames))]
+    blocks += [[", ".join(reel.status(index)), *_answer(reel, index)] for index in range(len(reel.frames))]
     click.echo(f"{reel.puzzle}: {reel.title}")
     for block in blocks:
         click.echo("\n" + "\n".join(line.rstrip() for line in block))
@@ -99,7 +99,7 @@ def _play(reel: Reel, speed: float) -> None:
     from rich.text import Text
 
     size = shutil.get_terminal_size()
-    scenes = [scene(reel, place, size.columns, size.lines) for place in range(len(reel.frames))]
+    scenes = [scene(reel, index, size.columns, size.lines) for index in range(len(reel.frames))]
     if max(map(len, scenes)) >= size.lines:
         for lines in scenes:
             click.echo("\n".join([*lines, ""]))
@@ -116,7 +116,7 @@ def scene(reel: Reel, place: int, columns: int, lines: int) -> list[str]:
 
     Where a terminal with colours is too low, two rows of cells share a line, and a second picture marks the cells.
     """
-    head = [_cut(line, columns) for line in (f"{reel.puzzle}: {reel.title}", *status(reel, place))]
+    head = [_cut(line, columns) for line in (f"{reel.puzzle}: {reel.title}", *reel.status(place))]
     # One line is left to the cursor.
     room, answer = lines - len(head) - 1, _answer(reel, place)
     pair = answer if reel.input is None else beside(_cells(reel.input), answer)
@@ -126,22 +126,12 @@ def scene(reel: Reel, place: int, columns: int, lines: int) -> list[str]:
     return head + (answer if len(answer) <= room or not colours() else _low(reel, place))
 
 
-def status(reel: Reel, place: int) -> tuple[str, str]:
-    """Two lines: the step and the halting probability; what changed, and at the end what became of the puzzle."""
-    frame, last = reel.frames[place], reel.frames[-1]
-    count = int(frame.changed.sum())
-    parts = [f"{count} cell{'s' * (count != 1)} changed{' (*)' if count else ''}"] if place else ["first answer"]
-    if frame is last and reel.verdict:
-        parts.append(f"{reel.verdict}{' (!)' if reel.wrong.any() else ''}")
-    return f"step {frame.step} of {last.step}, halting probability {frame.probability:.3f}", ", ".join(parts)
-
-
 def _cut(line: str, columns: int) -> str:
     return line if len(line) <= columns else line[: columns - 1] + "…"
 
 
 def _cells(grid: Grid) -> list[str]:
-    from trm_harness.replay import marked
+    from trm_harness.record.replay import marked
 
     return grid_lines(grid, marked(grid.shape))
 

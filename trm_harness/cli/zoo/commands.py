@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from trm_harness.cli import zoo_make
 from trm_harness.cli.options import SuggestingGroup, complete, echo_json, facts, json_option, table
+from trm_harness.cli.zoo import make
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def pull(name: str, revision: str, trust_first: bool) -> None:
     """
     if "/" in name:
         from trm_harness.convert.folder import pull_folder
-        from trm_harness.paths import own_zoo
+        from trm_harness.files.paths import own_zoo
 
         click.echo(pull_folder(name, revision, own_zoo()).folder)
         return
@@ -145,14 +145,14 @@ def _all_here() -> list[Card]:
 
 def _checks(card: Card, score: bool, limit: int | None, quick: bool) -> Iterator[Check]:
     """The checks of one card, cheap ones first; nothing is loaded from a file that is not the card's."""
-    from trm_harness.cli.zoo_make import watching
+    from trm_harness.cli.zoo.make import watching
     from trm_harness.zoo import verify as verify_file
 
     of_file = verify_file(card)
     yield from of_file
     if quick or not all(check.passed for check in of_file):
         return
-    from trm_harness.trust import check_golden, check_record, check_score
+    from trm_harness.publish import check_golden, check_record, check_score
 
     if card.golden:
         yield check_golden(card)
@@ -168,7 +168,7 @@ def _checks(card: Card, score: bool, limit: int | None, quick: bool) -> Iterator
         yield Check("score", True, f"the card claims none: it is {card.status}")
 
 
-for verb in (zoo_make.add, zoo_make.claim, zoo_make.golden, zoo_make.import_file, zoo_make.export, zoo_make.push):
+for verb in (make.add, make.bar, make.claim, make.golden, make.import_file, make.export, make.push):
     command.add_command(verb)
 
 
@@ -226,5 +226,6 @@ def _facts(card: Card) -> dict[str, Any]:
         "paper": card.paper,
         "weights": source.file or f"{source.hub}@{source.revision[:12]}: {source.filename}",
         "sha256": card.sha256,
+        "settled above": f"{card.halting.settled_above:g} ({card.halting.chosen_on})" if card.halting else "",
         "golden outputs": card.golden,
     }

@@ -19,7 +19,7 @@ zoo_option = click.option(
     "--zoo",
     "folder",
     type=click.Path(path_type=Path),
-    help="Folder of cards to write to.  [default: the checkout's zoo/, else $TRM_HARNESS_ZOO or your data folder]",
+    help="Folder of cards.  [default: $TRM_HARNESS_ZOO, else zoo/ of the checkout you stand in, else your own]",
 )
 
 
@@ -40,8 +40,9 @@ zoo_option = click.option(
 @click.option("--checkpoint-choice", default="", help="How the checkpoint was chosen.  [default: what the file says]")
 @click.option("--notes", default="", help="Anything else a reader of the score must know.")
 @click.option("--recipe", type=click.Path(path_type=Path, exists=True), help="Recipe file.  [default: from train.json]")
-@click.option("--license", default=None, help="Of the weights.  [default: Apache-2.0]")
+@click.option("--license", default=None, help="Of the weights.  [default, for models of the harness: Apache-2.0]")
 @click.option("--author", "authors", multiple=True, help="Once for each author.")
+@click.option("--trained-on", multiple=True, help="What a file that declares nothing was trained on, in words.")
 @click.option("--golden", type=click.IntRange(min=0), default=8, show_default=True, help="Golden outputs to record.")
 @click.option("--golden-steps", type=click.IntRange(min=1), help="Steps of the golden outputs.  [default: the model's]")
 @click.option("--replace", is_flag=True, help="Take the place of a card of that name.")
@@ -52,11 +53,12 @@ def add(weights: Path, replace: bool, folder: Path | None, **options: Any) -> No
     Without --record or --evaluate the card is "unverified". Example:
     trm-harness zoo add out/weights.safetensors --train-run out --evaluate --dtype bfloat16
     """
-    from trm_harness.curate import Addition, add_card
+    from trm_harness.files.paths import zoo_here
+    from trm_harness.publish.card import Addition, add_card
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
     with watching() as watchers:
-        card = add_card(Addition(weights, **given), folder or default_folder(), replace, watchers)
+        card = add_card(Addition(weights, **given), folder or zoo_here(), replace, watchers)
     score = f"{card.expected.metric} {card.expected.value:.4f} of {card.expected.n}" if card.expected else "no score"
     click.echo(f"{card.folder}: {card.status}, {score}, sha256 {card.sha256[:12]}")
     click.echo(f"check it: trm-harness zoo verify --score {card.name}")
@@ -82,8 +84,17 @@ def add(weights: Path, replace: bool, folder: Path | None, **options: Any) -> No
     "--which", type=click.Choice(["auto", "ema", "raw"]), default="auto", show_default=True, help="Of a file with both."
 )
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True)
-@click.option("--license", default=None, help="Of the weights.  [default: unknown]")
-@click.option("--author", "authors", multiple=True, help="Once for each author.")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(["auto", "reference", "trm-harness"]),
+    default="auto",
+    show_default=True,
+    help="Whose names the tensors have.",
+)
+@click.option("--license", default=None, help="Of the weights; must be told of safetensors.  [default: unknown]")
+@click.option("--author", "authors", multiple=True, help="Once for each author; must be told of safetensors.")
+@click.option("--trained-on", multiple=True, help="What they were trained on, in words; once for each set of data.")
 @click.option(
     "--zoo",
     "folder",
@@ -91,15 +102,15 @@ def add(weights: Path, replace: bool, folder: Path | None, **options: Any) -> No
     help="Folder of cards.  [default: $TRM_HARNESS_ZOO]",
 )
 def import_file(file: Path, folder: Path | None, settings: tuple[str, ...], **options: Any) -> None:
-    """Convert FILE, a checkpoint of the reference implementation, to our safetensors with an unverified card.
+    """Convert FILE, a checkpoint of the reference implementation or other safetensors, to ours with an unverified card.
 
     FILE may be the name of a card whose weights are such a checkpoint: it gives what the file does not tell. Only
     tensors are read; a file that holds anything else is refused, and nothing in it is run. Every setting is printed
     with its origin: what neither shapes nor a configuration tell is assumed, so check it.
     """
-    from trm_harness.convert.importer import Import, import_checkpoint
-    from trm_harness.launch.choices import settings_of
-    from trm_harness.paths import own_zoo
+    from trm_harness.convert.importer import Import, import_checkpoint, not_said
+    from trm_harness.files.paths import own_zoo
+    from trm_harness.loading.choices import settings_of
 
     known = {} if file.exists() else _of_card(str(file))
     given = {name: value for name, value in options.items() if value not in (None, (), "")}
@@ -112,6 +123,9 @@ def import_file(file: Path, folder: Path | None, settings: tuple[str, ...], **op
     rows = [(setting.name, str(setting.value), setting.how) for setting in done.settings]
     click.echo(table(rows, ("SETTING", "VALUE", "FROM")))
     click.echo("".join(f"{note}\n" for note in done.notes) + f"card: {done.card.folder}")
+    if lacking := not_said(done.card):
+        lost = "whose these weights are and what they were trained on is unknown on the card, in whole or in part"
+        click.echo(f"warning: {lost}: import them with {', '.join(lacking)}, as their publishers state it", err=True)
     click.echo(f"score it: trm-harness eval --task {done.card.task} --model {done.card.name}")
 
 
@@ -169,7 +183,7 @@ def push(name: str, repository: str, private: bool, revision: str) -> None:
     """
     from tempfile import TemporaryDirectory
 
-    from trm_harness.hub import upload
+    from trm_harness.files.hub import upload
     from trm_harness.zoo import named
 
     card = named(name)
@@ -181,7 +195,7 @@ def push(name: str, repository: str, private: bool, revision: str) -> None:
 
 def _hub_folder(card: Card, out: Path) -> Path:
     from trm_harness.convert.folder import export_hub
-    from trm_harness.trust import record_of
+    from trm_harness.publish import record_of
 
     return export_hub(card, out, record_of(card) if card.expected else None)
 
@@ -191,14 +205,14 @@ def _hub_folder(card: Card, out: Path) -> Path:
 @click.option("--record", type=click.Path(path_type=Path), required=True, help="A finished run of the card's weights.")
 def claim(name: str, record: Path) -> None:
     """State a run's score on card NAME, and file the run as the record behind it."""
-    from trm_harness.cli.runs import find_run
-    from trm_harness.curate import file_record
-    from trm_harness.zoo import named
+    from trm_harness.cli.runs.commands import find_run
+    from trm_harness.publish.card import file_record
 
-    card = file_record(named(name), find_run(str(record)))
+    card = file_record(_card_here(name), find_run(str(record)))
     assert card.expected is not None
     click.echo(f"{card.name}: {card.expected.metric} {card.expected.value:.4f} of {card.expected.n}")
     click.echo(f"record {card.expected.record}")
+    click.echo(f"card {card.folder}")
 
 
 @click.command()
@@ -210,30 +224,53 @@ def golden(names: tuple[str, ...], count: int, steps: int | None) -> None:
 
     Kept are answers on which float32 and bfloat16 agree, so that rounding elsewhere does not change them.
     """
-    from trm_harness.trust import make_golden
-    from trm_harness.trust.golden import read_golden
-    from trm_harness.zoo import named
+    from trm_harness.publish import make_golden
+    from trm_harness.publish.golden import read_golden
     from trm_harness.zoo.write import change_card
 
     for name in names:
-        card = named(name)
+        card = _card_here(name)
         file = make_golden(card, count, steps)
         card = change_card(card, golden=file.name)
         click.echo(f"{file}: {len(read_golden(card).answers)} answers")
 
 
-def default_folder() -> Path:
-    """Where new cards go: the shipped zoo of a checkout, else the user's own."""
-    from trm_harness.paths import checkout, own_zoo, zoo
+@click.command()
+@click.argument("name")
+@click.option("--record", required=True, metavar="RUN", help="A finished full-depth run of the card's weights.")
+def bar(name: str, record: str) -> None:
+    """Choose card NAME's bar for --halt settled: the fewest steps at no loss, on the puzzles of a run.
 
-    return zoo() if checkout() else own_zoo()
+    The run is one on validation puzzles: trm-harness eval --task TASK --model NAME --split validation
+    """
+    from trm_harness.cli.runs.commands import find_run
+    from trm_harness.publish.bar import choose_bar
+
+    before = _card_here(name)
+    card, bars = choose_bar(before, find_run(record))
+    rows = [(f"{one.threshold:g}", one.mean_steps, f"{one.correct} of {one.n}") for one in bars]
+    click.echo(table(rows, ("BAR", "MEAN STEPS", "RIGHT")))
+    if card is before:
+        click.echo(f"{name}: every bar loses accuracy there, none is written")
+    else:
+        click.echo(f"{name}: {card.halting.settled_above:g}, {card.halting.chosen_on}")
+
+
+def _card_here(name: str) -> Card:
+    """The card called ``name``: of the checkout one stands in if it has one, whichever checkout runs."""
+    from trm_harness.files.paths import here
+    from trm_harness.zoo import CARD_FILE, named, read_card
+
+    root = here()
+    file = root / "zoo" / name / CARD_FILE if root else None
+    return read_card(file) if file and file.is_file() else named(name)
 
 
 @contextmanager
 def watching() -> Iterator[Watchers]:
     """Progress and messages of an evaluation on stderr."""
-    from trm_harness.cli.progress import progress
     from trm_harness.evaluate import Watchers
+    from trm_harness.progress import progress
 
     with progress() as show:
         yield Watchers(progress=show, say=lambda text: click.echo(text, err=True))

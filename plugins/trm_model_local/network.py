@@ -1,0 +1,180 @@
+"""TRM's recursion over blocks that mix cells locally: one network for canvases of any size and for related cells.
+
+Recursion, halting and deep supervision are TRM's (arXiv 2510.04871). That a local recurrent rule learned on small
+boards carries over to large ones is the lesson of deep-thinking networks (arXiv 2202.05826); mixing over the rows,
+columns and boxes of a Sudoku that of recurrent relational networks (arXiv 1711.08028).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from trm_harness.nn.frame import Frame, FrameConfig
+from trm_harness.nn.layers import Rope, Stack
+from trm_harness.nn.network import Network, NetworkConfig
+from trm_harness.nn.recursion import refine_pair
+from trm_harness.nn.supervision import Rows, State
+from trm_harness.relations import Relation, relations
+from trm_harness.specs import TaskSpec
+from trm_model_local.frame import SymbolFrame
+from trm_model_local.layers import (
+    ConvStack,
+    Depthwise,
+    LocalBlock,
+    Relating,
+    RelationStack,
+    depthwise_flops,
+    relating_flops,
+    square_side,
+)
+
+
+@dataclass(frozen=True)
+class LocalConfig(NetworkConfig):
+    """Architecture. ``mixer`` is ``conv`` (``kernel`` cells wide) or ``relations``; ``width`` SwiGLU's inner width.
+
+    ``layers``, ``h_cycles`` and ``l_cycles`` are TRM's. ``broadcast`` lets the cells see the prefix, which is how a
+    puzzle's identity reaches them. ``relations`` are the names that the task declares, separated by blanks; tokens
+    ``first_symbol .. first_symbol + symbols - 1`` are interchangeable (``symbols`` 0: cells have a state each, not
+    cells and symbols). ``heads``, ``expansion`` and rotary positions mean nothing here.
+    """
+
+    title: ClassVar[str] = "TRM local"
+    counts: ClassVar[tuple[str, ...]] = (
+        *NetworkConfig.counts,
+        *("layers", "h_cycles", "l_cycles", "width", "kernel", "prefix"),
+    )
+    choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        **NetworkConfig.choices,
+        "mixer": ("conv", "relations"),
+        "positions": ("none",),
+    }
+    movable: ClassVar[bool] = True
+
+    mixer: str = "conv"
+    positions: str = "none"
+    prefix: int = 1
+    puzzle_dim: int = 0
+    layers: int = 2
+    h_cycles: int = 2
+    l_cycles: int = 4
+    width: int = 64
+    kernel: int = 3
+    broadcast: bool = False
+    relations: str = ""
+    first_symbol: int = 0
+    symbols: int = 0
+
+    def _check_sizes(self) -> None:
+        super()._check_sizes()
+        if not isinstance(self.broadcast, bool) or not isinstance(self.relations, str):
+            raise self._bad("broadcast must be true or false and relations names in one string")
+        if self.mixer == "conv" and (self.kernel % 2 == 0 or self.kernel > 15 or not square_side(self.seq_len)):
+            raise self._bad("a convolution needs an odd kernel up to 15 and a square canvas")
+        if self.mixer == "conv" and self.symbols:
+            raise self._bad("interchangeable symbols need the mixer relations")
+        if self.mixer == "relations" and not self.relations.split():
+            raise self._bad("the task declares no relations: use trm-conv, or name some (rows columns ...)")
+        if self.first_symbol + self.symbols > self.vocab_size:
+            raise self._bad(f"symbols end at token {self.first_symbol + self.symbols}, there are {self.vocab_size}")
+
+    @classmethod
+    def task_values(cls, values: Mapping[str, Any], task: TaskSpec) -> dict[str, Any]:
+        """Sizes, relations and symbols of the task over ``values``, which may say ``symbols = 0`` of their own."""
+        sizes = super().task_values(values, task)
+        if values.get("mixer") != "relations":
+            return sizes
+        first, count = task.symbols if values.get("symbols", 1) else (0, 0)
+        return {**sizes, "relations": " ".join(task.relations), "first_symbol": first, "symbols": count}
+
+    def moved(self, task: TaskSpec) -> NetworkConfig:
+        """This configuration on the board of ``task``. ``BadInput`` for one of other relations: they are learnt."""
+        moved = super().moved(task)
+        if isinstance(moved, LocalConfig) and moved.relations != self.relations:
+            raise self._bad(
+                f"the weights were trained on the relations {self.relations!r}, but task {task.id} declares "
+                f"{moved.relations!r}: use weights made for it"
+            )
+        return moved
+
+    @property
+    def fixed_length(self) -> bool:
+        """Relations are those of one board."""
+        return self.mixer == "relations"
+
+    @property
+    def effective_depth(self) -> int:
+        """Layers passed in one supervision step, as TRM counts."""
+        return self.layers * (self.l_cycles + 1) * self.h_cycles
+
+    def places(self, length: int) -> int:
+        """States of ``length`` cells, prefix included."""
+        return self.prefix + length * max(1, self.symbols)
+
+    def related(self) -> tuple[Relation, ...]:
+        """The relations on this board."""
+        return relations(self.relations.split(), self.seq_len)
+
+    def frame(self) -> Frame:
+        """A fresh frame of these sizes."""
+        config = FrameConfig(**{f.name: getattr(self, f.name) for f in fields(FrameConfig)})
+        return SymbolFrame(config, self.first_symbol, self.symbols) if self.symbols else Frame(config)
+
+    def stack(self, layers: int) -> Stack:
+        """A fresh stack of ``layers`` blocks of these sizes."""
+        seen = self.prefix if self.broadcast else 0
+        blocks = [
+            LocalBlock(self.hidden_size, self.width, seen, self.rms_norm_eps, self._mixing()) for _ in range(layers)
+        ]
+        if self.mixer == "conv":
+            return ConvStack(blocks, self.prefix, self.hidden_size)
+        return RelationStack(blocks, self.prefix, self.hidden_size, max(1, self.symbols))
+
+    def _mixing(self) -> Depthwise | Relating:
+        if self.mixer == "conv":
+            return Depthwise(self.hidden_size, self.kernel)
+        return Relating(self.hidden_size, self.related(), max(1, self.symbols))
+
+    def block_flops(self, tokens: int) -> int:
+        """Multiply-adds x 2 of one block on ``tokens`` states, prefix included."""
+        channels = 2 * tokens * 3 * self.hidden_size * self.width
+        if self.mixer == "conv":
+            return channels + tokens * depthwise_flops(self.hidden_size, self.kernel)
+        return channels + relating_flops(self.hidden_size, self.related(), self.seq_len, max(1, self.symbols))
+
+    def row_values(self, tokens: int) -> int:
+        """Values that autograd keeps of one block for one example."""
+        return tokens * (6 * self.hidden_size + 3 * self.width)
+
+
+class Local(Network):
+    """The network. State is ``(y, z)``. The geometry of a canvas travels where rotary tables do."""
+
+    def __init__(self, config: LocalConfig, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(config, dtype, {"core": config.layers}, ("y_init", "z_init"))
+        self.cycles = (config.h_cycles, config.l_cycles)
+
+    def inputs(self, rows: Rows, puzzle: Tensor | None) -> tuple[Tensor, Rope | None]:
+        """Input embedding, and an empty tensor ``[1, height, width, 0]`` that says how the cells lie."""
+        x = self.frame.embed(rows.tokens, rows.positions, puzzle, self.dtype)
+        if self.config.mixer != "conv":
+            return x, None
+        side = square_side(rows.tokens.shape[1])
+        if not side:
+            raise self.config._bad(f"{rows.tokens.shape[1]} cells are no square canvas")
+        return x, (x.new_empty(1, side, side, 0), x.new_empty(1))
+
+    def layer_passes(self) -> tuple[int, int]:
+        """Every round but the last is free of gradients."""
+        rounds, updates = self.cycles
+        each = self.config.layers * (updates + 1)
+        return (rounds - 1) * each, each
+
+    def refine(self, state: State, x: Tensor, rope: Rope | None, last: bool) -> State:
+        """One round: latent updates given input and answer, then one update of the answer."""
+        return refine_pair(self.core, self.core, state, x, rope, self.cycles[1], one_step=False)

@@ -1,0 +1,1 @@
+"""``trm-harness leaderboard``: commands, building the site, checking what is filed."""

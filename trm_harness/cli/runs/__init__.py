@@ -1,0 +1,1 @@
+"""``trm-harness runs``: a file a subject."""

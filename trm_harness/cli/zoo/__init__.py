@@ -1,0 +1,1 @@
+"""``trm-harness zoo``: commands on cards, and making cards."""

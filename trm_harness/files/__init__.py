@@ -1,0 +1,1 @@
+"""Files: bounded reading of what others wrote, one writer, locks, downloads, and where things lie."""

@@ -1,0 +1,1 @@
+"""Scoring: rows of the journal to scores. Needs no model."""
