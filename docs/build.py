@@ -20,7 +20,9 @@ import picture  # noqa: E402
 import recipes_page  # noqa: E402
 import record_page  # noqa: E402
 
-OWNED = (gallery_page.PICTURES,)
+from trm_harness.files.write import write_text  # noqa: E402
+
+OWNED = (gallery_page.PICTURES, cli_page.FOLDER)
 """Folders that hold generated files only: what nothing writes any more is removed from them."""
 
 
@@ -58,10 +60,7 @@ def main(arguments: list[str]) -> int:
 def _replace(file: Path, text: str | None) -> None:
     if text is None:
         return file.unlink()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(file)
+    write_text(file, text, parents=True)
     return None
 
 

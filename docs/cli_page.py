@@ -11,6 +11,8 @@ import click
 from trm_harness.cli.main import VERBS, cli
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
+FOLDER = PAGE.parent / "cli"
+"""A page for each verb."""
 
 HEAD = """# Command line
 
@@ -23,16 +25,15 @@ Exit codes: 0 fine, 1 a check or a run failed, 2 wrong usage or bad input (one l
 |---|---|
 """
 
+VERB_HEAD = "# {title}\n\n*Written from the live commands by `python docs/build.py`; [all verbs](../cli.md).*\n\n"
+
 
 def pages() -> dict[Path, str]:
-    """The page. Commands that plugins add are left out: they are not the same everywhere."""
+    """The pages. Commands that plugins add are left out: they are not the same everywhere."""
     context = click.Context(cli, info_name="trm-harness")
-    verbs = "".join(
-        f"| [`{verb}`](#{_anchor(f'trm-harness {verb}')}) | {line} |\n" for verb, (_, line) in VERBS.items()
-    )
-    options = _table(cli, context)
-    sections = [_section(cli.get_command(context, verb), verb, context) for verb in VERBS]
-    return {PAGE: f"{HEAD}{verbs}\n{options}\n" + "\n".join(sections)}
+    verbs = "".join(f"| [`{verb}`](cli/{verb}.md) | {line} |\n" for verb, (_, line) in VERBS.items())
+    written = {PAGE: f"{HEAD}{verbs}\nBefore or behind every verb:\n\n{_table(cli, context)}"}
+    return written | {FOLDER / f"{verb}.md": _page(cli.get_command(context, verb), verb, context) for verb in VERBS}
 
 
 def leaves(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
@@ -44,16 +45,18 @@ def leaves(command: click.Command, context: click.Context) -> Iterator[tuple[cli
             yield from leaves(child, click.Context(child, parent=context, info_name=name))
 
 
-def _section(command: click.Command, name: str, parent: click.Context) -> str:
-    found = leaves(command, click.Context(command, parent=parent, info_name=name))
-    return "\n".join(_entry(*pair, top=place == 0) for place, pair in enumerate(found))
+def _page(command: click.Command, name: str, parent: click.Context) -> str:
+    """A verb and everything below it."""
+    found = list(leaves(command, click.Context(command, parent=parent, info_name=name)))
+    head = VERB_HEAD.format(title=found[0][1].command_path)
+    return head + "\n".join(_entry(*pair, top=place == 0) for place, pair in enumerate(found))
 
 
 def _entry(command: click.Command, context: click.Context, top: bool) -> str:
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     told = "\n\n".join(" ".join(part.split()) for part in (command.help or "").replace("\b", "").split("\n\n"))
-    title = f"{'##' if top else '###'} {context.command_path}"
-    return f"{title}\n\n{_escaped(told)}\n\n```text\n{usage}\n```\n\n{_table(command, context)}"
+    title = "" if top else f"## {context.command_path}\n\n"
+    return f"{title}{_escaped(told)}\n\n```text\n{usage}\n```\n\n{_table(command, context)}"
 
 
 def _table(command: click.Command, context: click.Context) -> str:
@@ -89,7 +92,3 @@ def _value(option: click.Option) -> str:
 def _escaped(words: str) -> str:
     """Text that Markdown would take for something else: a bar ends a cell, angle brackets are tags."""
     return words.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;").replace("*", "\\*")
-
-
-def _anchor(title: str) -> str:
-    return title.replace(" ", "-")

@@ -80,7 +80,7 @@ def _count(number: int, thing: str) -> str:
 
 def _picture(registry: Registry, task: str, split: str) -> str:
     spec = registry.tasks.spec(task)
-    puzzle = _chosen(registry.tasks.resolve(task)(spec, None).puzzles(split))
+    puzzle = _chosen(registry.task(task).puzzles(split))
     return svg.sheet(_drawing(spec, puzzle), f"{task}, puzzle {puzzle.id}")
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from trm_harness.evaluate.results import CANDIDATE_COLUMNS, PUZZLE_COLUMNS
 from trm_harness.record import SCHEMA_VERSION, json_schema
+from trm_harness.scoring.assess import CANDIDATE_COLUMNS, PUZZLE_COLUMNS
 
 PAGE = Path(__file__).with_name("record.md")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from trm_harness.cli.options import PALETTE
+from trm_harness.grids import PALETTE
 
 INK, FAINT, RULE, PAPER = "#1f2328", "#6e7781", "#8c959f", "#ffffff"
 CHANGED, WRONG, GIVEN = "#fff3bf", "#ffc9c9", "#eef1f4"

@@ -30,5 +30,7 @@ def register_tasks(register: Callable[[TaskSpec], None]) -> None:
             seq_len=SIZE * SIZE,
             splits=("train", "validation", "test"),
             family="futoshiki",
+            # What touches what, for networks that mix cells over relations.
+            relations=("rows", "columns", "right", "left", "below", "above"),
         )
     )
