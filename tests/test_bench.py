@@ -86,7 +86,7 @@ class TinyRecursiveReasoningModel_ACTV1(torch.nn.Module):
             raise KeyError("puzzle_identifiers")
         tokens = batch["inputs"].long()
         places = torch.arange(tokens.shape[1]).expand(tokens.shape)
-        rows = Rows(tokens, tokens, places, tokens[:, :0])
+        rows = Rows(tokens, tokens, places, tokens[:, :0], b"")
         out = self.network(carry.state, rows, None)
         steps = carry.steps + 1
         done = torch.full((len(tokens),), steps >= self.config["halt_max_steps"])
@@ -253,7 +253,9 @@ def test_where_nothing_can_be_written_nothing_is_measured(
 
 @pytest.mark.slow
 def test_a_compiled_checkout_is_measured_beside_the_compiled_model(call: Call, tmp_path: Path) -> None:
-    found = json.loads(call(*EVAL, "--compile", "--against", str(checkout(tmp_path / "theirs")), "--json").out)
+    said = call(*EVAL, "--compile", "--against", str(checkout(tmp_path / "theirs")), "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
     assert list(found["rows"]) == ["full", "settled", "adaptive", "compiled", "reference", "compiled reference"]
 
 

@@ -129,6 +129,26 @@ def test_a_fresh_block_keeps_what_a_cell_holds(name: str, task: TaskSpec) -> Non
     assert 0.05 < float(mixed.detach().std()) < 0.7
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "task"), [("trm-conv-nano", CANVAS), ("trm-relational-nano", SMALL)])
+def test_compiled_in_bfloat16_the_gradients_are_the_plain_ones(name: str, task: TaskSpec) -> None:
+    stack = make(name, task).network.core
+    rope = (torch.zeros(1, 8, 8, 1),)
+    dice = torch.Generator().manual_seed(0)
+    state = torch.randn(8, 1 + 64, 16, generator=dice).bfloat16()
+    weights = torch.randn(state.shape, generator=dice)
+
+    def gradients(forward: torch.nn.Module) -> dict[str, torch.Tensor]:
+        stack.zero_grad()
+        (forward(state, None, rope).float() * weights).sum().backward()
+        return {key: value.grad.clone() for key, value in stack.named_parameters() if value.grad is not None}
+
+    plain, compiled = gradients(stack), gradients(torch.compile(stack, dynamic=False))
+    assert len(plain) > 4
+    for key, value in plain.items():
+        torch.testing.assert_close(compiled[key], value, rtol=0.1, atol=0.1 * float(value.abs().max()), msg=key)
+
+
 def test_a_task_without_relations_is_refused() -> None:
     with pytest.raises(BadInput, match="declares no relations"):
         make("trm-relational-nano", CANVAS)
