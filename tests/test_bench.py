@@ -157,6 +157,16 @@ def test_eval_tells_speeds_beside_full_depth_and_writes_them(call: Call, tmp_pat
     assert found["machine"]["environment"]["packages"]["torch"]
 
 
+def test_a_batch_that_eval_would_cut_is_measured_cut_as_well(call: Call) -> None:
+    wide = ("32" if argument == "8" else argument for argument in EVAL)
+    found = json.loads(call(*wide, "--steps", "1", "--threads", "1", "--dtype", "float32", "--json").out)
+    assert "full, cut" not in found["rows"]
+    wide = ("33" if argument == "8" else argument for argument in EVAL)
+    found = json.loads(call(*wide, "--steps", "1", "--threads", "1", "--dtype", "float32", "--json").out)
+    assert found["batch"] == 33
+    assert found["rows"]["full, cut"]["mfu"] > 0
+
+
 def test_beside_a_checkout_answers_are_compared_and_its_modules_leave(call: Call, tmp_path: Path) -> None:
     before = set(sys.modules)
     said = call(*EVAL, "--against", str(checkout(tmp_path / "theirs")), "--json")

@@ -20,7 +20,9 @@ from trm_harness.bench.reference import Reference
 from trm_harness.errors import BadInput
 from trm_harness.inference.ask import as_they_stand
 from trm_harness.inference.plan import BAR, Asked, StepOptions, batch_up, to_batch
+from trm_harness.inference.plan_file import budget_for
 from trm_harness.inference.steps import predict
+from trm_harness.machine import free_memory
 from trm_harness.nn.kernels import compile_stacks, plain_kernels
 from trm_harness.nn.model import TorchModel
 from trm_harness.progress import say
@@ -29,6 +31,8 @@ from trm_harness.progress import say
 @dataclass(frozen=True)
 class Question:
     """What is measured: the first ``batch`` puzzles of ``split`` in one batch, ``repeats`` times each way.
+
+    Where `eval` would cut that batch, full depth is measured cut like that as well.
 
     ``above`` and ``settled`` are the bars of adaptive and of settled halting.
     """
@@ -55,9 +59,15 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
     for halt in ("full",) if loaded.launch.untrained else bars:
         answer = partial(predict, loaded.task, model, asked, StepOptions(steps, halt, bars[halt]))
         work[halt] = plain_kernels()(answer)
+    cut = _cut(loaded, asked, steps)
+    in_batches = partial(_answer_each, loaded, cut, StepOptions(steps))
+    if len(cut) > 1:
+        work["full, cut"] = plain_kernels()(in_batches)
     if question.compiled:
         compile_stacks(model.network, lambda message: None)
         work["compiled"] = partial(predict, loaded.task, model, asked, StepOptions(steps))
+        if len(cut) > 1:
+            work["compiled, cut"] = in_batches
     agreement: dict[str, Any] = {}
     if question.against is not None:
         say(f"comparing {len(asked)} answers with the reference's")
@@ -80,6 +90,18 @@ def _asked(loaded: LoadedModel, question: Question) -> list[Asked]:
     made = as_they_stand(loaded.task, loaded.model, islice(puzzles, question.batch))
     # Puzzles of one length: the most that there are.
     return max(batch_up(made, lambda length: len(made)), key=len)
+
+
+def _cut(loaded: LoadedModel, asked: Sequence[Asked], steps: int) -> list[list[Asked]]:
+    """``asked`` in the batches that `eval` would make of them."""
+    device = loaded.launch.device
+    budget = budget_for(device, free_memory(device))
+    return list(batch_up(asked, lambda length: budget.batch_size(loaded.model, length, steps)))
+
+
+def _answer_each(loaded: LoadedModel, batches: Sequence[Sequence[Asked]], options: StepOptions) -> None:
+    for batch in batches:
+        predict(loaded.task, loaded.model, batch, options)
 
 
 def _reference(

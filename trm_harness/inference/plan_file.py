@@ -30,6 +30,13 @@ CACHE = {"cpu": 1.5e6}
 """Bytes of a batch's widest array for each thread: larger batches leave the cache and pay for every page they touch."""
 
 
+def budget_for(device: str, memory: float) -> Budget:
+    """What a batch may take on ``device``, which has ``memory`` bytes free."""
+    kind = device.split(":")[0]
+    flops = FLOPS_PER_BATCH.get(kind, FLOPS_PER_BATCH["cuda"])
+    return Budget(memory * MEMORY_SHARE, flops, LARGEST_BATCH, CACHE.get(kind, 0.0) * threads())
+
+
 @dataclass(frozen=True)
 class StoredPlan:
     """What is in ``plan.json``. ``launch`` is the caller's own: what it needs to make task and model again."""
@@ -61,8 +68,6 @@ class StoredPlan:
         launch: Mapping[str, Any],
     ) -> Self:
         """Fix what ``plan`` leaves open. ``memory`` is what the device has free, in bytes."""
-        kind = device.split(":")[0]
-        flops = FLOPS_PER_BATCH.get(kind, FLOPS_PER_BATCH["cuda"])
         return cls(
             plan=plan if plan.halt_above is not None else replace(plan, halt_above=BAR),
             task=task.spec.id,
@@ -76,7 +81,7 @@ class StoredPlan:
             attempts=plan.attempts or task.spec.attempts,
             views=count_views(task, selection, plan),
             window=WINDOW,
-            budget=Budget(memory * MEMORY_SHARE, flops, LARGEST_BATCH, CACHE.get(kind, 0.0) * threads()),
+            budget=budget_for(device, memory),
             launch=plain(launch),
         )
 
