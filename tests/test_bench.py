@@ -164,6 +164,7 @@ def test_a_batch_that_eval_would_cut_is_measured_cut_as_well(call: Call) -> None
     wide = ("33" if argument == "8" else argument for argument in EVAL)
     found = json.loads(call(*wide, "--steps", "1", "--threads", "1", "--dtype", "float32", "--json").out)
     assert found["batch"] == 33
+    assert list(found["rows"]) == ["full", "full, cut", "settled", "settled, cut", "adaptive", "adaptive, cut"]
     assert found["rows"]["full, cut"]["mfu"] > 0
 
 

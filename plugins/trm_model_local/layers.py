@@ -109,8 +109,8 @@ class LocalStack(Stack):
         shape = self.lay_out(cells, rope)
         for block in self.blocks:
             cells = block(prefix, cells, shape)
-        # Not `amax`: compiled in bfloat16 its gradient compares unrounded cells with the rounded maximum, finds none that
-        # is equal and divides by none.
+        # Not `amax`: compiled in bfloat16 its gradient compares unrounded cells with the rounded maximum, finds none
+        # that is equal and divides by zero.
         heard = self.hear(torch.cat((cells.mean(1), cells.max(1).values), dim=-1)).unsqueeze(1)
         return torch.cat((rms_norm(prefix + heard, self.eps), cells), dim=1)
 

@@ -32,7 +32,7 @@ from trm_harness.progress import say
 class Question:
     """What is measured: the first ``batch`` puzzles of ``split`` in one batch, ``repeats`` times each way.
 
-    Where `eval` would cut that batch, full depth is measured cut like that as well.
+    Where `eval` would cut that batch, each way is measured cut like that as well.
 
     ``above`` and ``settled`` are the bars of adaptive and of settled halting.
     """
@@ -56,18 +56,17 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
     work: dict[str, Work] = {}
     bars = {"full": BAR, "settled": question.settled, "adaptive": question.above}
     # When untrained weights halt says nothing of anybody's.
-    for halt in ("full",) if loaded.launch.untrained else bars:
-        answer = partial(predict, loaded.task, model, asked, StepOptions(steps, halt, bars[halt]))
-        work[halt] = plain_kernels()(answer)
     cut = _cut(loaded, asked, steps)
-    in_batches = partial(_answer_each, loaded, cut, StepOptions(steps))
-    if len(cut) > 1:
-        work["full, cut"] = plain_kernels()(in_batches)
+    for halt in ("full",) if loaded.launch.untrained else bars:
+        for name, batches in {halt: [asked], f"{halt}, cut": cut}.items():
+            answer = partial(_answer, loaded, batches, StepOptions(steps, halt, bars[halt]))
+            work[name] = plain_kernels()(answer)
     if question.compiled:
         compile_stacks(model.network, lambda message: None)
-        work["compiled"] = partial(predict, loaded.task, model, asked, StepOptions(steps))
-        if len(cut) > 1:
-            work["compiled, cut"] = in_batches
+        for name, batches in {"compiled": [asked], "compiled, cut": cut}.items():
+            work[name] = partial(_answer, loaded, batches, StepOptions(steps))
+    if len(cut) == 1:
+        work = {name: done for name, done in work.items() if not name.endswith(", cut")}
     agreement: dict[str, Any] = {}
     if question.against is not None:
         say(f"comparing {len(asked)} answers with the reference's")
@@ -99,7 +98,7 @@ def _cut(loaded: LoadedModel, asked: Sequence[Asked], steps: int) -> list[list[A
     return list(batch_up(asked, lambda length: budget.batch_size(loaded.model, length, steps)))
 
 
-def _answer_each(loaded: LoadedModel, batches: Sequence[Sequence[Asked]], options: StepOptions) -> None:
+def _answer(loaded: LoadedModel, batches: Sequence[Sequence[Asked]], options: StepOptions) -> None:
     for batch in batches:
         predict(loaded.task, loaded.model, batch, options)
 
@@ -166,7 +165,7 @@ def _told(
     rows = {}
     for name, timing in timings.items():
         row = {"examples_per_s": len(asked) / timing.median, "speed": 1 / ratio(timings[beside], timing)}
-        if name not in ("adaptive", "settled"):
+        if not name.startswith(("adaptive", "settled")):
             row["mfu"] = product.utilisation(full if "reference" in name else flops, timing, own)
         rows[name] = timing.as_dict() | row
     return {
