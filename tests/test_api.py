@@ -78,7 +78,9 @@ def test_a_puzzle_of_the_task_is_judged(nano: LoadedModel) -> None:
     assert wrong.settled == 1
 
 
-def test_noise_is_a_matter_of_the_seed(nano: LoadedModel) -> None:
+def test_noise_is_a_matter_of_the_seed() -> None:
+    # In bfloat16, the format where a processor has it, halting logits of this size round to the same few values.
+    nano = trm_harness.load_model("trm-nano.sudoku-4x4", dtype="float32")
     halts = [nano.predict(BOARD, noise=1.0, seed=seed).halts for seed in (1, 1, 2)]
     assert halts[0] == halts[1] != halts[2]
 

@@ -110,6 +110,7 @@ def test_without_a_compiler_the_record_says_that_nothing_was_compiled(
 @pytest.mark.slow
 def test_a_compiled_network_answers_alike_and_its_record_says_so(call: Call) -> None:
     halted = (*SUDOKU, "--model", "trm-nano", "--limit", "80", "--batch-size", "32", "--halt", "settled", "--json")
+    halted += ("--dtype", "float32")
     plain, compiled = (json.loads(call(*halted, *more).out) for more in ((), ("--compile",)))
     assert [run["protocol"]["compiled"] for run in (plain, compiled)] == [False, True]
     assert compiled["scores"] == plain["scores"]

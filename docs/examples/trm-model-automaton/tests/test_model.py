@@ -27,7 +27,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_torch_and_numpy_answer_alike(weights: Path) -> None:
     torch, plain = (
-        trm_harness.load_model(name, "sudoku-4x4", weights=weights) for name in ("automaton", "automaton-numpy")
+        trm_harness.load_model(name, "sudoku-4x4", weights=weights, dtype="float32")
+        for name in ("automaton", "automaton-numpy")
     )
     assert plain.facts.weights_sha256 == torch.facts.weights_sha256 == file_sha256(weights)
     assert plain.facts.parameters == torch.facts.parameters
