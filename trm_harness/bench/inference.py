@@ -55,18 +55,17 @@ def bench(loaded: LoadedModel, question: Question) -> dict[str, Any]:
     asked, steps = _asked(loaded, question), question.steps or model.steps
     work: dict[str, Work] = {}
     bars = {"full": BAR, "settled": question.settled, "adaptive": question.above}
-    # When untrained weights halt says nothing of anybody's.
     cut = _cut(loaded, asked, steps)
+    ways = {"": [asked], ", cut": cut} if len(cut) > 1 else {"": [asked]}
+    # When untrained weights halt says nothing of anybody's.
     for halt in ("full",) if loaded.launch.untrained else bars:
-        for name, batches in {halt: [asked], f"{halt}, cut": cut}.items():
+        for way, batches in ways.items():
             answer = partial(_answer, loaded, batches, StepOptions(steps, halt, bars[halt]))
-            work[name] = plain_kernels()(answer)
+            work[halt + way] = plain_kernels()(answer)
     if question.compiled:
         compile_stacks(model.network, lambda message: None)
-        for name, batches in {"compiled": [asked], "compiled, cut": cut}.items():
-            work[name] = partial(_answer, loaded, batches, StepOptions(steps))
-    if len(cut) == 1:
-        work = {name: done for name, done in work.items() if not name.endswith(", cut")}
+        for way, batches in ways.items():
+            work["compiled" + way] = partial(_answer, loaded, batches, StepOptions(steps))
     agreement: dict[str, Any] = {}
     if question.against is not None:
         say(f"comparing {len(asked)} answers with the reference's")
