@@ -14,8 +14,8 @@ import torch
 from tests import plain_trm
 from trm_harness.api import load_model
 from trm_harness.inference.ask import as_they_stand
-from trm_harness.inference.plan import Budget, StepOptions, batch_up, to_batch
-from trm_harness.inference.plan_file import CACHE, FLOPS_PER_BATCH, LARGEST_BATCH
+from trm_harness.inference.plan import StepOptions, batch_up, to_batch
+from trm_harness.inference.plan_file import budget_for
 from trm_harness.inference.steps import predict
 from trm_harness.machine import keep_freed_memory
 
@@ -51,7 +51,7 @@ def test_full_depth_is_half_as_fast_again_as_the_plain_implementation() -> None:
     asked = as_they_stand(task, model, task.puzzles("test"))
     weights, config = model.network.state_dict(), model.network.config.as_dict()
     tokens = torch.from_numpy(to_batch(asked).tokens).long()
-    budget = Budget(2e9, FLOPS_PER_BATCH["cpu"], LARGEST_BATCH, CACHE["cpu"])
+    budget = budget_for("cpu", 4e9)
 
     def ours() -> list[bytes]:
         batches = batch_up(asked, lambda length: budget.batch_size(model, length, STEPS))
