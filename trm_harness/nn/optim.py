@@ -18,7 +18,25 @@ from torch.optim import Optimizer
 from trm_harness.errors import BadInput
 
 
-class AdamATan2(Optimizer):
+class _ByGroup(Optimizer):
+    """Steps one group of parameters after the other: :meth:`_step` is what an optimizer adds."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every parameter that has a gradient; returns the closure's value."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._step([p for p in group["params"] if p.grad is not None], group)
+        return loss
+
+    def _step(self, params: Sequence[Tensor], group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class AdamATan2(_ByGroup):
     """Adam whose update is ``atan2(m, sqrt(v))``: scale-free, no epsilon, decoupled weight decay.
 
     Parameters without a gradient are skipped and keep their own step count. Moments are float32.
@@ -37,21 +55,12 @@ class AdamATan2(Optimizer):
             )
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient; returns the closure's value."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            by_step: dict[int, list[Tensor]] = {}
-            for p in params:
-                by_step.setdefault(self._advance(p), []).append(p)
-            for step, members in by_step.items():
-                self._update(members, step, group)
-        return loss
+    def _step(self, params: Sequence[Tensor], group: dict[str, Any]) -> None:
+        by_step: dict[int, list[Tensor]] = {}
+        for p in params:
+            by_step.setdefault(self._advance(p), []).append(p)
+        for step, members in by_step.items():
+            self._update(members, step, group)
 
     def _advance(self, p: Tensor) -> int:
         state = self.state[p]
@@ -78,7 +87,7 @@ class AdamATan2(Optimizer):
             p.add_(torch.atan2(numerator, root).to(p.dtype), alpha=-scale)
 
 
-class Muon(Optimizer):
+class Muon(_ByGroup):
     """Momentum, made orthogonal and scaled to the size of an Adam step (kellerjordan.github.io/posts/muon).
 
     The same steps as ``torch.optim.Muon`` with ``adjust_lr_fn="match_rms_adamw"``, but for two things. Newton-Schulz
@@ -99,21 +108,12 @@ class Muon(Optimizer):
             raise BadInput(f"Muon: lr {lr}, weight_decay {weight_decay}, momentum {momentum}, rounds {rounds}: too low")
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "rounds": rounds})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every matrix that has a gradient; returns the closure's value."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, list[Tensor]] = {}
-            for p in group["params"]:
-                if p.grad is not None:
-                    by_shape.setdefault(p.shape, []).append(p)
-            for members in by_shape.values():
-                self._update(members, group)
-        return loss
+    def _step(self, params: Sequence[Tensor], group: dict[str, Any]) -> None:
+        by_shape: dict[torch.Size, list[Tensor]] = {}
+        for p in params:
+            by_shape.setdefault(p.shape, []).append(p)
+        for members in by_shape.values():
+            self._update(members, group)
 
     def _update(self, params: Sequence[Tensor], group: dict[str, Any]) -> None:
         momentum, lr = group["momentum"], group["lr"]
