@@ -36,6 +36,7 @@ GENERATED: dict[int, dict[str, Any]] = {
     8: {"walls": (0.31, 0.54), "min_path": 8, "extra": 2.0, "train_size": 50_000},
     10: {"walls": (0.32, 0.55), "min_path": 13, "extra": 3.0, "train_size": 50_000},
     14: {"walls": (0.32, 0.52), "min_path": 24, "extra": 4.0, "train_size": 20_000},
+    20: {"walls": (0.32, 0.49), "min_path": 49, "extra": 4.4, "train_size": 20_000},
     30: {"walls": (0.31, 0.46), "min_path": 109, "extra": 4.8, "train_size": 10_000},
 }
 """Options by side.
