@@ -17,7 +17,17 @@ from trm_harness.testing import Check, parametrize_with_checks
 HUB_KIN = {"sudoku-extreme": "sudoku-9x9", "maze-hard": "maze-30x30"}
 """Tasks of the hub, and the task whose puzzles stand in for theirs as files."""
 
-LARGE = {"arc1", "arc2", "maze-14x14", "maze-20x20", "maze-30x30", "maze-hard", "sudoku-9x9", "sudoku-9x9-easy", "sudoku-extreme"}
+LARGE = {
+    "arc1",
+    "arc2",
+    "maze-14x14",
+    "maze-20x20",
+    "maze-30x30",
+    "maze-hard",
+    "sudoku-9x9",
+    "sudoku-9x9-easy",
+    "sudoku-extreme",
+}
 
 
 @cache

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.test_cli_eval import Call, call
@@ -14,6 +15,7 @@ from trm_harness.errors import BadInput
 from trm_harness.files.paths import zoo
 from trm_harness.publish import check_golden, check_record, check_score
 from trm_harness.record import read
+from trm_harness.train.log import read_metrics
 from trm_harness.zoo import Card, named, read_card
 
 __all__ = ["call"]
@@ -118,6 +120,10 @@ def test_a_card_is_made_of_a_training_run_and_its_evaluation(call: Call, own: Pa
     assert (record.model.card, record.model.weights_sha256) == (card.name, card.sha256)
     assert record.command == "trm-harness eval --task sudoku-4x4 --model trm-nano.mine --limit 12"
     assert "lr_end" in (card.folder / "recipe.toml").read_text()
+    steps = read_metrics(run)
+    curve = pd.read_csv(card.folder / card.training.curve)
+    assert curve["step"].tolist() == [1, 2, 3]
+    assert curve["loss"].tolist() == pytest.approx([step["loss"] for step in steps], abs=1e-5)
     assert str(own.parent) not in (card.folder / card.expected.record / "plan.json").read_text()
     checked = call("zoo", "verify", "--score", card.name)
     assert checked.code == 0, checked.out + checked.err

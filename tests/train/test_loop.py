@@ -24,7 +24,7 @@ from trm_harness.errors import BadInput, CheckFailed
 from trm_harness.train import data, loop
 from trm_harness.train.data import Draws, batches
 from trm_harness.train.learner import Learner
-from trm_harness.train.log import read_metrics
+from trm_harness.train.log import curve, read_metrics
 from trm_harness.train.loop import Settings, Watch, fit
 from trm_harness.train.recipe import Stage
 
@@ -327,3 +327,18 @@ def test_nan_metrics_are_null_in_the_log(tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line, parse_constant=lambda word: pytest.fail(word)) for line in lines]
     assert rows[0]["accuracy"] is None
+
+
+def test_a_curve_has_means_of_stretches_and_every_validation() -> None:
+    none = {"exact_accuracy": None, "accuracy": None, "steps": None}
+    halted = {"exact_accuracy": 0.5, "accuracy": 0.9, "steps": 2.0}
+    log = [{"step": n, "loss": float(n), "seconds": n / 10, **(none if n < 5 else halted)} for n in range(1, 11)]
+    log.insert(7, {"step": 7, "validation": {"n": 20, "exact": 0.25, "cell": 0.8, "small/exact": 0.75}})
+    shares = {"validation n": 20, "validation exact": 0.25, "validation small/exact": 0.75}
+    assert curve(log, most=3) == [
+        {"step": 4, "seconds": 0.4, "loss": 2.5},
+        {"step": 7, **shares},
+        {"step": 8, "seconds": 0.8, "loss": 6.5, **halted},
+        {"step": 10, "seconds": 1.0, "loss": 9.5, **halted},
+    ]
+    assert curve([]) == []

@@ -190,7 +190,7 @@ def _extras(card: Card) -> list[str]:
 
 def _beside(card: Card) -> list[str]:
     """Files that a card names beside it; a recipe may also be told in words, which name none."""
-    return [name for name in (card.golden, card.training.recipe) if name and is_file_name(name)]
+    return [name for name in (card.golden, card.training.recipe, card.training.curve) if name and is_file_name(name)]
 
 
 def _bring(repo_id: str, commit: str, name: str, stage: Path, limit: int | None, optional: bool = False) -> None:

@@ -21,4 +21,5 @@ RUN_FILES += (REPLIES_FILE, ARCHIVED_REPLIES_FILE)
 
 TRAINING_FILE = "train.json"
 METRICS_FILE = "metrics.jsonl"
+CURVE_FILE = "curve.csv"
 WEIGHTS_FILE = "weights.safetensors"

@@ -17,7 +17,7 @@ from trm_harness.convert.rewrite import our_metadata, rewrite
 from trm_harness.errors import BadInput, CheckFailed
 from trm_harness.evaluate import Watchers, evaluate
 from trm_harness.files import write
-from trm_harness.files.names import PLAN_FILE, RUN_FILES, TRAINING_FILE, WEIGHTS_FILE
+from trm_harness.files.names import CURVE_FILE, PLAN_FILE, RUN_FILES, TRAINING_FILE, WEIGHTS_FILE
 from trm_harness.files.paths import board_beside
 from trm_harness.files.read import parse_json, read_json
 from trm_harness.files.write import write_text
@@ -100,6 +100,8 @@ def add_card(addition: Addition, folder: Path, replace: bool = False, watchers: 
         _place_weights(addition, weights, name)
         card = _card(addition, weights, spec, task, metadata, told)
         _place_recipe(addition, stage, told)
+        if addition.run and _place_curve(addition.run, stage):
+            card = dataclasses.replace(card, training=dataclasses.replace(card.training, curve=CURVE_FILE))
         if addition.golden:
             make_golden(card, addition.golden, addition.golden_steps)
             card = dataclasses.replace(card, golden=GOLDEN)
@@ -270,6 +272,14 @@ def _place_recipe(addition: Addition, stage: Path, told: Mapping[str, Any]) -> N
         write_text(stage / "recipe.toml", tomlkit.dumps(plain | tables | {k: v for k, v in rows.items() if v}))
 
 
+def _place_curve(run: Path, stage: Path) -> bool:
+    """Whether the training left its ``curve.csv``, which then lies beside the card."""
+    found = (run / CURVE_FILE).is_file()
+    if found:
+        shutil.copyfile(run / CURVE_FILE, stage / CURVE_FILE)
+    return found
+
+
 def _said(row: Mapping[str, Any]) -> dict[str, Any]:
     """A table's keys that say something."""
     return {key: value for key, value in row.items() if value not in ({}, "", None)}
@@ -325,7 +335,7 @@ def _keep_others(old: Path, stage: Path) -> None:
     """Take along what lies in the folder of a card that is replaced and is no part of a card: it is the user's."""
     for file in old.rglob("*"):
         place = file.relative_to(old)
-        own = place.parts[0] in (CARD_FILE, "recipe.toml", GOLDEN, "record")
+        own = place.parts[0] in (CARD_FILE, "recipe.toml", CURVE_FILE, GOLDEN, "record")
         own |= place.name == place.as_posix() and place.stem == Path(WEIGHTS_FILE).stem
         if not own and file.is_file() and not (stage / place).exists():
             (stage / place).parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from trm_harness.record import environment
 from trm_harness.registry import Registry, default
 from trm_harness.specs import ModelSpec, TaskSpec
 from trm_harness.train.declared import continued, from_files
+from trm_harness.train.log import write_curve
 from trm_harness.train.loop import CHECKPOINTS
 from trm_harness.train.mixture import ManyValidators, mixture, part_validators
 from trm_harness.train.recipe import Recipe, read_recipe, recipe_from_mapping, with_settings
@@ -188,6 +189,7 @@ def _carry_out(
     ]
     if result.rank == 0:
         declared["weights"] = _weights(out)
+        write_curve(out)
         _save(out, declared)
     return declared
 

@@ -57,13 +57,17 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Training:
-    """How the weights came about. ``demonstrations``: were the evaluation tasks' own demonstrations trained on?"""
+    """How the weights came about. ``demonstrations``: were the evaluation tasks' own demonstrations trained on?
+
+    ``recipe`` and ``curve`` name files beside the card: settings, and loss and validations against steps.
+    """
 
     demonstrations: str
     checkpoint_choice: str
     data: tuple[TrainingData, ...]
     extra_data: tuple[str, ...] = ()
     recipe: str = ""
+    curve: str = ""
     hardware: str = ""
     seconds: float | None = None
     steps: int | None = None

@@ -48,7 +48,7 @@ zoo_option = click.option(
 @click.option("--replace", is_flag=True, help="Take the place of a card of that name.")
 @zoo_option
 def add(weights: Path, replace: bool, folder: Path | None, **options: Any) -> None:
-    """Make a card of WEIGHTS, with recipe, score, record and golden outputs.
+    """Make a card of WEIGHTS, with recipe, curve, score, record and golden outputs.
 
     Without --record or --evaluate the card is "unverified". Example:
     trm-harness zoo add out/weights.safetensors --train-run out --evaluate --dtype bfloat16
