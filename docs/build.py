@@ -14,6 +14,7 @@ sys.path[:0] = [str(DOCS), str(DOCS.parent)]
 
 import cli_page  # noqa: E402
 import contracts_page  # noqa: E402
+import curves  # noqa: E402
 import gallery_page  # noqa: E402
 import hooks_page  # noqa: E402
 import picture  # noqa: E402
@@ -28,7 +29,7 @@ OWNED = (gallery_page.PICTURES, cli_page.FOLDER)
 
 def outputs() -> dict[Path, str]:
     """Every generated file and its text."""
-    rooms = (cli_page, contracts_page, gallery_page, hooks_page, picture, recipes_page)
+    rooms = (cli_page, contracts_page, curves, gallery_page, hooks_page, picture, recipes_page)
     return {
         record_page.PAGE: record_page.page(),
         **{file: text for room in rooms for file, text in room.pages().items()},

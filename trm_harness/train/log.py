@@ -1,4 +1,4 @@
-"""The log of a training run, ``metrics.jsonl``: a line per step and per validation; and ``curve.csv``, its short form."""
+"""The log of a training run: ``metrics.jsonl`` has a line per step and validation, ``curve.csv`` is its short form."""
 
 from __future__ import annotations
 
