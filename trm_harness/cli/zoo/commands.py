@@ -168,7 +168,7 @@ def _checks(card: Card, score: bool, limit: int | None, quick: bool) -> Iterator
         yield Check("score", True, f"the card claims none: it is {card.status}")
 
 
-for verb in (make.add, make.bar, make.claim, make.golden, make.import_file, make.export, make.push):
+for verb in (make.add, make.average, make.bar, make.claim, make.golden, make.import_file, make.export, make.push):
     command.add_command(verb)
 
 

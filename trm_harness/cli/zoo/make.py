@@ -143,6 +143,22 @@ def _of_card(name: str) -> dict[str, Any]:
 
 
 @click.command()
+@click.argument("weights", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="New file for the mean.")
+def average(weights: tuple[str, ...], out: Path) -> None:
+    """Write the mean of several WEIGHTS (files or cards) of one network, from runs that began with the same weights.
+
+    Where training is noisy the mean is often better than each of them; score it on validation. Example:
+    trm-harness zoo average one/weights.safetensors two/weights.safetensors --out mean.safetensors
+    """
+    from trm_harness.convert.average import average
+    from trm_harness.zoo import named, weights_path
+
+    average([Path(name) if Path(name).is_file() else weights_path(named(name)) for name in weights], out)
+    click.echo(f"{out}: the mean of {len(weights)}")
+
+
+@click.command()
 @click.argument("name")
 @click.option(
     "--format",

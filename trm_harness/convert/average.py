@@ -1,0 +1,78 @@
+"""The mean of weights: runs that began alike and end close by are better together than each alone.
+
+Model soups (arXiv 2203.05482). It works where the runs share their first weights; of networks trained from different
+seeds the mean is worth nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trm_harness.convert.rewrite import our_metadata, tensors_of, write_tensors
+from trm_harness.errors import BadInput
+from trm_harness.files.read import parse_json
+from trm_harness.fingerprint import file_sha256
+
+_OF_A_BOARD = ("seq_len", "supervision_steps")
+"""Settings in which the files may differ: the first one's count."""
+_ONE = ("demonstrations", "transduction")
+"""What a training declares once for all of its data."""
+
+
+def average(files: Sequence[Path], out: Path) -> None:
+    """Write the mean of weights of one network to the new file ``out``; what they were trained on adds up.
+
+    ``BadInput`` for fewer than two files, files of different networks, and trainings that declare something else of
+    the evaluation tasks.
+    """
+    if len(files) < 2:
+        raise BadInput("a mean needs two files of weights or more")
+    if out.exists():
+        raise BadInput(f"{out} is there already: give --out a new file")
+    told = [our_metadata(file) for file in files]
+    tensors = [tensors_of(file) for file in files]
+    for file, metadata, values in zip(files[1:], told[1:], tensors[1:], strict=True):
+        if _network(metadata) != _network(told[0]) or _shapes(values) != _shapes(tensors[0]):
+            raise BadInput(f"{file}: is of another network than {files[0]}: give weights of one network")
+    trainings = [parse_json(metadata.get("training", "{}"), "their metadata") for metadata in told]
+    training = json.dumps(_together(trainings, files), sort_keys=True)
+    write_tensors(out, _mean(tensors), told[0] | {"card": "", "training": training})
+
+
+def _network(metadata: dict[str, str]) -> tuple[Any, ...]:
+    config = parse_json(metadata["config"], "their metadata")
+    kept = {name: value for name, value in config.items() if name not in _OF_A_BOARD}
+    return metadata["architecture"], kept, metadata.get("encoding"), metadata.get("identities")
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items()}
+
+
+def _mean(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {
+        name: torch.stack([values[name].double() for values in tensors]).mean(0).to(first.dtype)
+        for name, first in tensors[0].items()
+    }
+
+
+def _together(trainings: Sequence[dict[str, Any]], files: Sequence[Path]) -> dict[str, Any]:
+    """One declaration: all data, each once, and of which files this is the mean."""
+    for name in _ONE:
+        if len({json.dumps(training.get(name)) for training in trainings}) > 1:
+            raise BadInput(f"{files[0]} and the others declare different {name}: their mean could declare neither")
+    data, extra, notes = [], [], []
+    for training in trainings:
+        data += [entry for entry in training.get("data", ()) if entry not in data]
+        extra += [entry for entry in training.get("extra_data", ()) if entry not in extra]
+        notes += [training["notes"]] if training.get("notes") and training["notes"] not in notes else []
+    shas = ", ".join(file_sha256(file)[:12] for file in files)
+    found = {"data": data, "extra_data": extra, "notes": "; ".join(notes)}
+    kept = {name: value for name, value in found.items() if value}
+    return trainings[0] | kept | {"checkpoint_choice": f"the mean of {len(files)} weights: {shas}"}
