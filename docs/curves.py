@@ -20,7 +20,11 @@ Line = Sequence[tuple[int, float]]
 
 def pages() -> dict[Path, str]:
     """A panel a card: right answers against steps, of the training rows that halted and on each validation."""
-    panels = [_panel(file) for file in sorted(ZOO.glob("*/curve.csv"))]
+    cards: dict[bytes, list[Path]] = {}
+    for file in sorted(ZOO.glob("*/curve.csv")):
+        # The same weights may have a card for each of several tasks.
+        cards.setdefault(file.read_bytes(), []).append(file)
+    panels = [_panel(files) for files in cards.values()]
     if not panels:
         return {}
     rows = [svg.row(panels[start : start + COLUMNS], gap=28) for start in range(0, len(panels), COLUMNS)]
@@ -29,8 +33,8 @@ def pages() -> dict[Path, str]:
     }
 
 
-def _panel(file: Path) -> svg.Drawing:
-    with file.open(encoding="utf-8", newline="") as lines:
+def _panel(files: Sequence[Path]) -> svg.Drawing:
+    with files[0].open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     last = max(int(row["step"]) for row in rows)
     names = [name for name in rows[0] if name.startswith("validation ") and name != "validation n"]
@@ -38,7 +42,8 @@ def _panel(file: Path) -> svg.Drawing:
     counts = {row["validation n"] for row in rows if row["validation n"]}
     parts = [name.removeprefix("validation ").removesuffix("exact").strip("/") for name in names]
     told = [svg.text(part or "chooses the weights", 11, colour) for part, colour in zip(parts, COLOURS, strict=False)]
-    title = svg.text(file.parent.name, 12)
+    first, *others = [file.parent.name for file in files]
+    title = svg.text(", ".join([first, *(name.split(".", 1)[-1] for name in others)]), 12)
     under = svg.text(f"{last:,} steps, {' or '.join(sorted(counts))} puzzles a validation", 11, svg.FAINT)
     trained = [(int(row["step"]), float(row["exact_accuracy"])) for row in rows if row["exact_accuracy"]]
     told.append(svg.text("training rows", 11, svg.FAINT))

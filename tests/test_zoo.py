@@ -129,6 +129,9 @@ def test_cards_of_every_folder_and_clashes(zoo: Path, with_zoo: Registry, site: 
     make_card(zoo, "trm-toy.one")
     (zoo / "not-a-card").mkdir()
     assert "trm-toy.one" in cards(with_zoo)
+    # The same folder by another plugin is no clash.
+    site.install("same-cards", cards_plugin(zoo / "." / ".." / zoo.name))
+    assert "trm-toy.one" in cards(Registry.from_host(load()))
     make_card(tmp_path / "more", "trm-toy.one")
     site.install("more-cards", cards_plugin(tmp_path / "more"))
     with pytest.raises(PluginError, match=r"'trm-toy\.one' is in two folders"):

@@ -153,11 +153,12 @@ def read_card(file: Path) -> Card:
 def cards(registry: Registry) -> dict[str, Card]:
     """Every card of every registered folder by name, sorted.
 
-    ``BadInput`` for a broken card; ``PluginError`` when two folders hold one name.
+    A folder that is registered twice (``$TRM_HARNESS_ZOO`` may name the checkout's own) counts once. ``BadInput`` for a
+    broken card; ``PluginError`` when two folders hold one name.
     """
     found: dict[str, Card] = {}
-    for spec in registry.cards:
-        folder = Path(registry.cards.resolve(spec.id)())
+    folders = [Path(registry.cards.resolve(spec.id)()) for spec in registry.cards]
+    for folder in {folder.resolve(): folder for folder in folders}.values():
         for file in card_files(folder):
             card = read_card(file)
             if card.name in found:
