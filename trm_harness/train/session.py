@@ -189,8 +189,9 @@ def _carry_out(
     ]
     if result.rank == 0:
         declared["weights"] = _weights(out)
-        write_curve(out)
         _save(out, declared)
+        # Last: whatever is wrong with the log, the result is kept.
+        write_curve(out)
     return declared
 
 
