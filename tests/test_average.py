@@ -10,23 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from tests.test_cli_eval import Call, call
-from tests.test_trust import RECIPE
+from tests.test_trust import trained
 from trm_harness.convert.rewrite import our_metadata, rewrite
 from trm_harness.fingerprint import file_sha256
 
 __all__ = ["call"]
 
 
-def trained(call: Call, name: str, *more: str) -> Path:
-    Path("recipe.toml").write_text(RECIPE)
-    said = call("train", "--task", "sudoku-4x4", "--model", "trm-nano", "--recipe", "recipe.toml", "--out", name, *more)
-    assert said.code == 0, said.err
-    return Path(name) / "weights.safetensors"
-
-
 def test_the_mean_of_two_runs_is_weights_like_theirs(call: Call) -> None:
-    one = trained(call, "one")
-    two = trained(call, "two", "--weights", str(one), "--set", "seed=1")
+    one = trained(call, "one") / "weights.safetensors"
+    two = trained(call, "two", "--weights", str(one), "--set", "seed=1") / "weights.safetensors"
     said = call("zoo", "average", str(one), str(two), "--out", "mean.safetensors")
     assert (said.code, said.out) == (0, "mean.safetensors: the mean of 2\n")
     first, second, mean = (load_file(file) for file in (one, two, "mean.safetensors"))
@@ -44,8 +37,8 @@ def test_the_mean_of_two_runs_is_weights_like_theirs(call: Call) -> None:
 
 
 def test_what_has_no_mean_is_refused(call: Call) -> None:
-    one = trained(call, "one")
-    wide = trained(call, "wide", "--set", "model.hidden_size=32")
+    one = trained(call, "one") / "weights.safetensors"
+    wide = trained(call, "wide", "--set", "model.hidden_size=32") / "weights.safetensors"
     out = ("--out", "mean.safetensors")
     said = call("zoo", "average", str(one), str(wide), *out)
     assert (said.code, "is of another network than one" in said.err) == (2, True)

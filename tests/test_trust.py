@@ -96,9 +96,9 @@ def test_every_claim_of_the_shipped_nano_card_is_confirmed(call: Call) -> None:
     assert "score: 99.8 % of 500" in said.out
 
 
-def trained(call: Call, name: str = "out") -> Path:
+def trained(call: Call, name: str = "out", *more: str) -> Path:
     Path("recipe.toml").write_text(RECIPE)
-    said = call("train", "--task", "sudoku-4x4", "--model", "trm-nano", "--recipe", "recipe.toml", "--out", name)
+    said = call("train", "--task", "sudoku-4x4", "--model", "trm-nano", "--recipe", "recipe.toml", "--out", name, *more)
     assert said.code == 0, said.err
     return Path(name)
 

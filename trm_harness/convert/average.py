@@ -18,6 +18,7 @@ from trm_harness.convert.rewrite import our_metadata, tensors_of, write_tensors
 from trm_harness.errors import BadInput
 from trm_harness.files.read import parse_json
 from trm_harness.fingerprint import file_sha256
+from trm_harness.zoo import each_once, training_declaration
 
 _OF_A_BOARD = ("seq_len", "supervision_steps")
 """Settings in which the files may differ: the first one's count."""
@@ -40,8 +41,7 @@ def average(files: Sequence[Path], out: Path) -> None:
     for file, metadata, values in zip(files[1:], told[1:], tensors[1:], strict=True):
         if _network(metadata) != _network(told[0]) or _shapes(values) != _shapes(tensors[0]):
             raise BadInput(f"{file}: is of another network than {files[0]}: give weights of one network")
-    trainings = [parse_json(metadata.get("training", "{}"), "their metadata") for metadata in told]
-    training = json.dumps(_together(trainings, files), sort_keys=True)
+    training = json.dumps(_together([training_declaration(file) for file in files], files), sort_keys=True)
     write_tensors(out, _mean(tensors), told[0] | {"card": "", "training": training})
 
 
@@ -67,12 +67,11 @@ def _together(trainings: Sequence[dict[str, Any]], files: Sequence[Path]) -> dic
     for name in _ONE:
         if len({json.dumps(training.get(name)) for training in trainings}) > 1:
             raise BadInput(f"{files[0]} and the others declare different {name}: their mean could declare neither")
-    data, extra, notes = [], [], []
-    for training in trainings:
-        data += [entry for entry in training.get("data", ()) if entry not in data]
-        extra += [entry for entry in training.get("extra_data", ()) if entry not in extra]
-        notes += [training["notes"]] if training.get("notes") and training["notes"] not in notes else []
+    lists = {
+        name: each_once([entry for training in trainings for entry in training.get(name, ())])
+        for name in ("data", "extra_data")
+    }
+    notes = "; ".join(each_once([training["notes"] for training in trainings if training.get("notes")]))
     shas = ", ".join(file_sha256(file)[:12] for file in files)
-    found = {"data": data, "extra_data": extra, "notes": "; ".join(notes)}
-    kept = {name: value for name, value in found.items() if value}
+    kept = {name: value for name, value in {**lists, "notes": notes}.items() if value}
     return trainings[0] | kept | {"checkpoint_choice": f"the mean of {len(files)} weights: {shas}"}

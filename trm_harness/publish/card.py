@@ -100,8 +100,8 @@ def add_card(addition: Addition, folder: Path, replace: bool = False, watchers: 
         _place_weights(addition, weights, name)
         card = _card(addition, weights, spec, task, metadata, told)
         _place_recipe(addition, stage, told)
-        if addition.run and _place_curve(addition.run, stage):
-            card = dataclasses.replace(card, training=dataclasses.replace(card.training, curve=CURVE_FILE))
+        if addition.run and card.training.curve:
+            shutil.copyfile(addition.run / CURVE_FILE, stage / CURVE_FILE)
         if addition.golden:
             make_golden(card, addition.golden, addition.golden_steps)
             card = dataclasses.replace(card, golden=GOLDEN)
@@ -244,6 +244,7 @@ def _training(addition: Addition, declared: Mapping[str, Any], told: Mapping[str
         data=data,
         extra_data=(*declared.get("extra_data", ()), *(name for name in addition.trained_on if name != "unknown")),
         recipe="recipe.toml" if recipe or addition.recipe else "",
+        curve=CURVE_FILE if addition.run and (addition.run / CURVE_FILE).is_file() else "",
         hardware=addition.hardware or told.get("hardware", ""),
         seconds=round(result["seconds"]) if "seconds" in result else None,
         steps=result.get("steps"),
@@ -270,14 +271,6 @@ def _place_recipe(addition: Addition, stage: Path, told: Mapping[str, Any]) -> N
         plain = {key: value for key, value in recipe.items() if not isinstance(value, Mapping)}
         tables = {key: value for key, value in recipe.items() if isinstance(value, Mapping)}
         write_text(stage / "recipe.toml", tomlkit.dumps(plain | tables | {k: v for k, v in rows.items() if v}))
-
-
-def _place_curve(run: Path, stage: Path) -> bool:
-    """Whether the training left its ``curve.csv``, which then lies beside the card."""
-    found = (run / CURVE_FILE).is_file()
-    if found:
-        shutil.copyfile(run / CURVE_FILE, stage / CURVE_FILE)
-    return found
 
 
 def _said(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from trm_harness.contracts import TrainingSource
 from trm_harness.errors import HarnessError
 from trm_harness.files.hub import cache_only
-from trm_harness.files.read import parse_json
 from trm_harness.fingerprint import file_sha256
 from trm_harness.record.describe import OWN_FILES
 from trm_harness.registry import default
 from trm_harness.specs import TaskSpec
-from trm_harness.zoo import safetensors_metadata
+from trm_harness.zoo import each_once, training_declaration
 
 
 class Declared:
@@ -37,7 +36,7 @@ def continued(source: TrainingSource, weights: Path) -> Declared:
     said = [part.get("demonstrations", "unknown") for part in (before, own)]
     declaration = {
         **own,
-        "data": _each_once([*before.get("data", ()), *own.get("data", ())]),
+        "data": each_once([*before.get("data", ()), *own.get("data", ())]),
         "demonstrations": min(said, key=lambda one: order.index(one) if one in order else 2),
         "notes": f"began from weights {file_sha256(weights)[:12]}",
     }
@@ -59,12 +58,6 @@ def from_files(source: TrainingSource, spec: TaskSpec, data: Path | None) -> Tra
     return Declared(source, {**source.declaration, "data": told})
 
 
-def training_declaration(weights: Path) -> dict[str, Any]:
-    """What a weights file says it was trained on; empty where it says nothing. ``BadInput`` for a damaged one."""
-    found = parse_json(safetensors_metadata(weights).get("training", "{}"), f"{weights}: its training declaration")
-    return found if isinstance(found, dict) else {}
-
-
 def _named(use: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**use, "name": f"{use['name']}{OWN_FILES}{name})"}
 
@@ -76,8 +69,3 @@ def _published(spec: TaskSpec, split: str) -> str:
             return str(default().tasks.resolve(spec.id)(spec, None).source(split).sha256)
     except HarnessError:
         return ""
-
-
-def _each_once(uses: Sequence[Any]) -> list[Any]:
-    """Without repetitions, in order: stages of one training mostly share their data."""
-    return [use for index, use in enumerate(uses) if use not in uses[:index]]

@@ -22,7 +22,14 @@ from trm_harness.zoo.cards import (
     read_card,
     refuse_taken,
 )
-from trm_harness.zoo.files import is_here, pull, safetensors_metadata, weights_path
+from trm_harness.zoo.files import (
+    each_once,
+    is_here,
+    pull,
+    safetensors_metadata,
+    training_declaration,
+    weights_path,
+)
 from trm_harness.zoo.verify import Check, verify
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "TrainingData",
     "best",
     "cards",
+    "each_once",
     "find",
     "is_here",
     "named",
@@ -44,6 +52,7 @@ __all__ = [
     "read_card",
     "refuse_taken",
     "safetensors_metadata",
+    "training_declaration",
     "verify",
     "weights_path",
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trm_harness.errors import BadInput
-from trm_harness.files.read import is_pickled, taken_for_weights
+from trm_harness.files.read import is_pickled, parse_json, taken_for_weights
 from trm_harness.zoo.cards import Card
 
 # The limit of the safetensors library: a damaged length must not make us read gigabytes.
@@ -95,6 +95,17 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
         state = "cut short" if end > data_size else "too long"
         raise BadInput(f"{path}: {state}: its tensors take {end} bytes, the file has {data_size}; get it again")
     return metadata
+
+
+def training_declaration(weights: Path) -> dict[str, Any]:
+    """What a weights file says it was trained on; empty where it says nothing. ``BadInput`` for a damaged one."""
+    found = parse_json(safetensors_metadata(weights).get("training", "{}"), f"{weights}: its training declaration")
+    return found if isinstance(found, dict) else {}
+
+
+def each_once(uses: Sequence[Any]) -> list[Any]:
+    """Without repetitions, in order: trainings that build on each other mostly share their data."""
+    return [use for index, use in enumerate(uses) if use not in uses[:index]]
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
