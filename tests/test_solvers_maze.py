@@ -9,7 +9,7 @@ import pytest
 
 from tests.plugins.maze_tasks import count_shortest, grid
 from trm_harness.errors import BadInput
-from trm_harness.solvers.maze import GOAL, OPEN, PATH, START, WALL, Board, distance, is_path, solve
+from trm_harness.solvers.maze import GOAL, OPEN, PATH, START, WALL, Board, directions, distance, is_path, solve
 from trm_harness.types import Grid
 
 Cell = tuple[int, int]
@@ -109,6 +109,24 @@ def test_all_shortest_paths_are_counted() -> None:
             assert {solve(question).tobytes()} <= {marked(question, way).tobytes() for way in ways}
             seen.add(len(ways))
     assert {1, 2} < seen
+
+
+def test_directions_lead_from_every_cell_along_its_own_solution() -> None:
+    told = 0
+    for question in mazes(60):
+        ways, goal = directions(question), place(question, GOAL)
+        for cell in zip(*np.nonzero(question != WALL), strict=True):
+            asked = np.where(question == START, np.uint8(OPEN), question)
+            asked[cell] = START
+            path = None if cell == goal else first_found(asked)
+            if path is None:
+                assert ways[cell] == -1
+                continue
+            step = tuple(int(there) - int(here) for here, there in zip(path[-1], path[-2], strict=True))
+            assert ((1, 0), (0, -1), (0, 1), (-1, 0))[ways[cell]] == step
+            told += 1
+        assert (ways[question == WALL] == -1).all()
+    assert told > 500
 
 
 def test_an_open_square_has_as_many_paths_as_the_binomial_says() -> None:

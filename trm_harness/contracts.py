@@ -303,7 +303,11 @@ class Compilable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TrainingRows:
-    """Training examples of one length: ``tokens``, ``labels``, ``positions`` ``int32 [size, length]``."""
+    """Training examples of one length: ``tokens``, ``labels``, ``positions`` ``int32 [size, length]``.
+
+    ``labels`` may be ``[size, 2 * length]``: the second half are auxiliary labels, a class from 0 for each cell or
+    ``IGNORE_LABEL``, which networks with an auxiliary head learn besides the answer.
+    """
 
     tokens: Tokens
     labels: Tokens

@@ -1,4 +1,4 @@
-"""Manifest of the local networks: TRM's recursion with cells mixed by convolution or over a task's own relations."""
+"""Manifest of the local networks: TRM's recursion with cells mixed by convolution, messages or a task's relations."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ CONV = {
     "puzzle_dim": 0,
     "broadcast": True,
 }
+MESSAGE = CONV | {"mixer": "messages", "message": 16}
 RELATIONAL = {
     "hidden_size": 32,
     "width": 64,
@@ -41,6 +42,10 @@ _CONV = (
     "TRM whose cells mix by a 3x3 convolution: {}. Its weights fit square canvases of any size, so they can be trained "
     f"on small ones and used on large ones (after arXiv 2202.05826). {VARIANT}"
 )
+_MESSAGE = (
+    "TRM whose cells hear a message from each of their four neighbours: {}. Its weights fit square canvases of any "
+    f"size (after arXiv 2202.05826 and neural message passing, arXiv 1704.01212). {VARIANT}"
+)
 _RELATIONAL = (
     "TRM whose cells mix over the relations that the task declares, with a state for every cell and symbol: {}. No "
     f"symbol is special, and weights fit boards of any size (after arXiv 1711.08028 and 2603.02193). {VARIANT}"
@@ -48,7 +53,7 @@ _RELATIONAL = (
 
 
 def _spec(name: str, title: str, description: str, config: dict, needs: tuple[str, ...] = ()) -> ModelSpec:
-    kind = "relational" if needs else "conv"
+    kind = name.split("-")[1]
     return ModelSpec(
         id=name,
         version=1,
@@ -80,6 +85,19 @@ SPECS = (
         "TRM conv, small",
         _CONV.format("0.37 million parameters, and puzzle identities through its prefix"),
         CONV | {"hidden_size": 128, "width": 256, "puzzle_dim": 512} | _CANVAS,
+    ),
+    _spec("trm-message-nano", "TRM message, nano", _MESSAGE.format("107,000 parameters"), MESSAGE),
+    _spec(
+        "trm-message-mini",
+        "TRM message, mini",
+        _MESSAGE.format("354,000 parameters"),
+        MESSAGE | {"hidden_size": 128, "width": 256, "message": 24, "broadcast": False},
+    ),
+    _spec(
+        "trm-message-small",
+        "TRM message, small",
+        _MESSAGE.format("0.49 million parameters, and puzzle identities through its prefix"),
+        MESSAGE | {"hidden_size": 128, "width": 256, "message": 24, "puzzle_dim": 512} | _CANVAS,
     ),
     _spec(
         "trm-relational-nano",

@@ -35,12 +35,12 @@ def _quiet(inputs: int, outputs: int) -> Linear:
 class Gated(nn.Module):
     """SwiGLU with an inner width of exactly ``width``: in small blocks the family's rounding to 256 costs most."""
 
-    def __init__(self, dim: int, width: int) -> None:
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
-        self.gate_up, self.down = Linear(dim, 2 * width), Linear(width, dim)
+        self.gate_up, self.down = Linear(inputs, 2 * width), Linear(width, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[..., dim] -> [..., dim]``."""
+        """``[..., inputs] -> [..., outputs]``."""
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)
 
@@ -79,7 +79,7 @@ class LocalBlock(nn.Module):
         super().__init__()
         self.eps, self.mixer = eps, mixer
         self.see = Linear(prefix * dim, dim) if prefix else None
-        self.mlp = Gated(dim, width)
+        self.mlp = Gated(dim, width, dim)
 
     def forward(self, prefix: Tensor, cells: Tensor, shape: Sequence[int]) -> Tensor:
         """``prefix [batch, p, dim]`` and ``cells [batch, n, dim]``, which ``shape`` lays out for the mixer."""
@@ -90,10 +90,42 @@ class LocalBlock(nn.Module):
         return rms_norm(cells + self.mlp(cells), self.eps)
 
 
+class MessageBlock(nn.Module):
+    """One layer: each of the four neighbours tells a cell ``message`` values, which SwiGLU gets besides its own.
+
+    Unlike a sum of what the neighbours hold, this lets one layer compare two of them. ``prefix`` as for
+    :class:`LocalBlock`.
+    """
+
+    def __init__(self, dim: int, width: int, prefix: int, eps: float, message: int) -> None:
+        super().__init__()
+        self.eps = eps
+        self.say = Linear(dim, 4 * message)
+        self.see = Linear(prefix * dim, dim) if prefix else None
+        self.mlp = Gated(dim + 4 * message, width, dim)
+
+    def forward(self, prefix: Tensor, cells: Tensor, shape: Sequence[int]) -> Tensor:
+        """``prefix [batch, p, dim]`` and ``cells [batch, n, dim]`` of a canvas of ``shape`` (height, width)."""
+        heard = from_neighbours(self.say(cells).unflatten(1, shape)).flatten(1, 2)
+        told = self.mlp(torch.cat((cells, heard), dim=-1))
+        if self.see is not None:
+            told = told + self.see(prefix.flatten(1)).unsqueeze(1)
+        return rms_norm(cells + told, self.eps)
+
+
+def from_neighbours(said: Tensor) -> Tensor:
+    """What each cell hears, shaped as ``said [batch, height, width, 4 m]``: a quarter each of what the cells below, to
+    the left, to the right and above say. Beyond the canvas nobody speaks.
+    """
+    below, left, right, above = F.pad(said, (0, 0, 1, 1, 1, 1)).chunk(4, dim=-1)
+    heard = below[:, 2:, 1:-1], left[:, 1:-1, :-2], right[:, 1:-1, 2:], above[:, :-2, 1:-1]
+    return torch.cat(heard, dim=-1)
+
+
 class LocalStack(Stack):
     """Local blocks, and behind them the prefix, which hears the mean and the maximum of all cells."""
 
-    def __init__(self, blocks: Sequence[LocalBlock], prefix: int, dim: int) -> None:
+    def __init__(self, blocks: Sequence[LocalBlock | MessageBlock], prefix: int, dim: int) -> None:
         nn.Module.__init__(self)
         self.blocks, self.prefix, self.eps = nn.ModuleList(blocks), prefix, blocks[0].eps
         self.hear = Linear(2 * dim, dim)
@@ -115,8 +147,8 @@ class LocalStack(Stack):
         return torch.cat((rms_norm(prefix + heard, self.eps), cells), dim=1)
 
 
-class ConvStack(LocalStack):
-    """Convolving blocks on a canvas of any size: the last axes of the third argument's first tensor say which."""
+class CanvasStack(LocalStack):
+    """Blocks on a canvas of any size: the last axes of the third argument's first tensor say which."""
 
     def lay_out(self, cells: Tensor, rope: Rope | None) -> Sequence[int]:
         """Height and width."""

@@ -8,6 +8,7 @@ from trm_harness.nn.network import Architecture
 from trm_model_local.network import Local, LocalConfig
 
 CONV = Architecture("trm-conv", LocalConfig, Local, reference={})
+MESSAGE = Architecture("trm-message", LocalConfig, Local, reference={})
 RELATIONAL = Architecture("trm-relational", LocalConfig, Local, reference={})
 
 
@@ -19,6 +20,16 @@ def build_conv(request: ModelRequest) -> model.TorchModel:
 def trainable_conv(request: ModelRequest) -> model.TorchModel:
     """Like :func:`build_conv`, for trainers: gradients on, parameters in float32."""
     return model.trainable(CONV, request)
+
+
+def build_message(request: ModelRequest) -> model.TorchModel:
+    """Load ``request.weights``, or make an untrained network of messages from the spec's config."""
+    return model.build(MESSAGE, request)
+
+
+def trainable_message(request: ModelRequest) -> model.TorchModel:
+    """Like :func:`build_message`, for trainers: gradients on, parameters in float32."""
+    return model.trainable(MESSAGE, request)
 
 
 def build_relational(request: ModelRequest) -> model.TorchModel:

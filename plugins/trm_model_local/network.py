@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trm_harness.nn.frame import Frame, FrameConfig
-from trm_harness.nn.layers import Rope, Stack
+from trm_harness.nn.layers import Linear, Rope, Stack
 from trm_harness.nn.network import Network, NetworkConfig
 from trm_harness.nn.recursion import refine_pair
 from trm_harness.nn.supervision import Rows, State
@@ -23,9 +23,10 @@ from trm_harness.relations import Relation, relations
 from trm_harness.specs import TaskSpec
 from trm_model_local.frame import SymbolFrame
 from trm_model_local.layers import (
-    ConvStack,
+    CanvasStack,
     Depthwise,
     LocalBlock,
+    MessageBlock,
     Relating,
     RelationStack,
     depthwise_flops,
@@ -36,22 +37,24 @@ from trm_model_local.layers import (
 
 @dataclass(frozen=True)
 class LocalConfig(NetworkConfig):
-    """Architecture. ``mixer`` is ``conv`` (``kernel`` cells wide) or ``relations``; ``width`` SwiGLU's inner width.
+    """Architecture. ``mixer`` is ``conv`` (``kernel`` cells wide), ``messages`` (``message`` values to each of the four
+    neighbours) or ``relations``; ``width`` SwiGLU's inner width.
 
     ``layers``, ``h_cycles`` and ``l_cycles`` are TRM's. ``broadcast`` lets the cells see the prefix, which is how a
     puzzle's identity reaches them. ``relations`` are the names that the task declares, separated by blanks; tokens
     ``first_symbol .. first_symbol + symbols - 1`` are interchangeable (``symbols`` 0: cells have a state each, not
-    cells and symbols). ``heads``, ``expansion`` and rotary positions mean nothing here.
+    cells and symbols). ``auxiliary`` are the classes of a second head, which learns auxiliary labels in training and is
+    not asked afterwards (0: none). ``heads``, ``expansion`` and rotary positions mean nothing here.
     """
 
     title: ClassVar[str] = "TRM local"
     counts: ClassVar[tuple[str, ...]] = (
         *NetworkConfig.counts,
-        *("layers", "h_cycles", "l_cycles", "width", "kernel", "prefix"),
+        *("layers", "h_cycles", "l_cycles", "width", "kernel", "message", "prefix"),
     )
     choices: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         **NetworkConfig.choices,
-        "mixer": ("conv", "relations"),
+        "mixer": ("conv", "messages", "relations"),
         "positions": ("none",),
     }
     movable: ClassVar[bool] = True
@@ -65,18 +68,24 @@ class LocalConfig(NetworkConfig):
     l_cycles: int = 4
     width: int = 64
     kernel: int = 3
+    message: int = 16
     broadcast: bool = False
     relations: str = ""
     first_symbol: int = 0
     symbols: int = 0
+    auxiliary: int = 0
 
     def _check_sizes(self) -> None:
         super()._check_sizes()
         if not isinstance(self.broadcast, bool) or not isinstance(self.relations, str):
             raise self._bad("broadcast must be true or false and relations names in one string")
-        if self.mixer == "conv" and (self.kernel % 2 == 0 or self.kernel > 15 or not square_side(self.seq_len)):
-            raise self._bad("a convolution needs an odd kernel up to 15 and a square canvas")
-        if self.mixer == "conv" and self.symbols:
+        if self.on_canvas and not square_side(self.seq_len):
+            raise self._bad(f"the mixer {self.mixer} needs a square canvas, not {self.seq_len} cells")
+        if self.mixer == "conv" and (self.kernel % 2 == 0 or self.kernel > 15):
+            raise self._bad("a convolution needs an odd kernel up to 15")
+        if self.auxiliary and self.symbols:
+            raise self._bad("an auxiliary head has no room beside interchangeable symbols: set symbols = 0")
+        if self.on_canvas and self.symbols:
             raise self._bad("interchangeable symbols need the mixer relations")
         if self.mixer == "relations" and not self.relations.split():
             raise self._bad("the task declares no relations: use trm-conv, or name some (rows columns ...)")
@@ -101,6 +110,11 @@ class LocalConfig(NetworkConfig):
                 f"{moved.relations!r}: use weights made for it"
             )
         return moved
+
+    @property
+    def on_canvas(self) -> bool:
+        """Whether cells mix with those beside them on a square canvas of any side."""
+        return self.mixer != "relations"
 
     @property
     def fixed_length(self) -> bool:
@@ -128,28 +142,32 @@ class LocalConfig(NetworkConfig):
     def stack(self, layers: int) -> Stack:
         """A fresh stack of ``layers`` blocks of these sizes."""
         seen = self.prefix if self.broadcast else 0
-        blocks = [
-            LocalBlock(self.hidden_size, self.width, seen, self.rms_norm_eps, self._mixing()) for _ in range(layers)
-        ]
-        if self.mixer == "conv":
-            return ConvStack(blocks, self.prefix, self.hidden_size)
+        blocks = [self._block(seen) for _ in range(layers)]
+        if self.on_canvas:
+            return CanvasStack(blocks, self.prefix, self.hidden_size)
         return RelationStack(blocks, self.prefix, self.hidden_size, max(1, self.symbols))
 
-    def _mixing(self) -> Depthwise | Relating:
+    def _block(self, seen: int) -> LocalBlock | MessageBlock:
+        sizes = (self.hidden_size, self.width, seen, self.rms_norm_eps)
+        if self.mixer == "messages":
+            return MessageBlock(*sizes, self.message)
         if self.mixer == "conv":
-            return Depthwise(self.hidden_size, self.kernel)
-        return Relating(self.hidden_size, self.related(), max(1, self.symbols))
+            return LocalBlock(*sizes, Depthwise(self.hidden_size, self.kernel))
+        return LocalBlock(*sizes, Relating(self.hidden_size, self.related(), max(1, self.symbols)))
 
     def block_flops(self, tokens: int) -> int:
         """Multiply-adds x 2 of one block on ``tokens`` states, prefix included."""
         channels = 2 * tokens * 3 * self.hidden_size * self.width
+        if self.mixer == "messages":
+            return channels + 2 * tokens * 4 * self.message * (self.hidden_size + 2 * self.width)
         if self.mixer == "conv":
             return channels + tokens * depthwise_flops(self.hidden_size, self.kernel)
         return channels + relating_flops(self.hidden_size, self.related(), self.seq_len, max(1, self.symbols))
 
     def row_values(self, tokens: int) -> int:
         """Values that autograd keeps of one block for one example."""
-        return tokens * (6 * self.hidden_size + 3 * self.width)
+        messages = 8 * self.message if self.mixer == "messages" else 0
+        return tokens * (6 * self.hidden_size + 3 * self.width + messages)
 
 
 class Local(Network):
@@ -158,16 +176,24 @@ class Local(Network):
     def __init__(self, config: LocalConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(config, dtype, {"core": config.layers}, ("y_init", "z_init"))
         self.cycles = (config.h_cycles, config.l_cycles)
+        self.auxiliary_classes = config.auxiliary
+        self.auxiliary_head = Linear(config.hidden_size, config.auxiliary, bias=True) if config.auxiliary else None
 
     def inputs(self, rows: Rows, puzzle: Tensor | None) -> tuple[Tensor, Rope | None]:
         """Input embedding, and an empty tensor ``[1, height, width, 0]`` that says how the cells lie."""
         x = self.frame.embed(rows.tokens, rows.positions, puzzle, self.dtype)
-        if self.config.mixer != "conv":
+        if not self.config.on_canvas:
             return x, None
         side = square_side(rows.tokens.shape[1])
         if not side:
             raise self.config._bad(f"{rows.tokens.shape[1]} cells are no square canvas")
         return x, (x.new_empty(1, side, side, 0), x.new_empty(1))
+
+    def auxiliary(self, answer: Tensor) -> Tensor | None:
+        """Logits ``[batch, cells, classes]`` in training."""
+        if self.auxiliary_head is None or not torch.is_grad_enabled():
+            return None
+        return self.auxiliary_head(answer[:, self.config.prefix :])
 
     def layer_passes(self) -> tuple[int, int]:
         """Every round but the last is free of gradients."""

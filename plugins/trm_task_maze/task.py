@@ -109,7 +109,7 @@ class MazeTask(GridTask):
             raise BadInput(f"{self.spec.id} cannot train on {count} mazes: use 1 to {len(pool)}")
         used = pool if count == len(pool) else pool[:count]
         held_out = self._held_out(hold_out)
-        return MazeTraining(used, self.source("train"), seed, chosen["augment"], notes, held_out)
+        return MazeTraining(used, self.source("train"), seed, chosen["augment"], notes, held_out, chosen["directions"])
 
     def _held_out(self, hold_out: bool) -> Callable[[], Sequence[Puzzle]] | None:
         """Mazes to validate on, made when asked for; ``None`` where training draws from them."""

@@ -7,12 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trm_harness.augment import dihedral
 from trm_harness.contracts import TrainingRows
 from trm_harness.errors import BadInput
-from trm_harness.solvers.maze import solve
-from trm_harness.types import DataSource, Grid, Puzzle
+from trm_harness.solvers.maze import directions, solve
+from trm_harness.types import IGNORE_LABEL, DataSource, Grid, Puzzle
 
 BUCKET = "all"
 AUGMENTS = {
@@ -26,9 +27,10 @@ Labels follow a rule that prefers down to left to right to up, so a turned label
 turned maze: ``turn`` (the reference's ``aug``) shows a network eight rules that contradict each other, ``relabel``
 shows one.
 """
-DEFAULTS: Mapping[str, Any] = {"puzzles": None, "augment": "relabel", "hold_out": False}
+DEFAULTS: Mapping[str, Any] = {"puzzles": None, "augment": "relabel", "hold_out": False, "directions": False}
 """``puzzles``: only the first so many of the pool (default all). ``augment``: see :data:`AUGMENTS`. ``hold_out``: leave
-out the validation mazes where the task takes them from train."""
+out the validation mazes where the task takes them from train. ``directions``: auxiliary labels of four classes, for
+every free cell the way that its shortest path to the goal takes (:func:`~trm_harness.solvers.maze.directions`)."""
 
 _DRAW = 0x7EED
 _SOLVED = 16_384
@@ -43,13 +45,16 @@ def checked_options(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**DEFAULTS, **options}
     if merged["augment"] not in AUGMENTS:
         raise BadInput(f"{task} training: augment is {merged['augment']!r}: use one of {', '.join(AUGMENTS)}")
+    if not isinstance(merged["directions"], bool):
+        raise BadInput(f"{task} training: directions is {merged['directions']!r}: use true or false")
     return merged
 
 
 class MazeTraining:
     """Keeps the contract :class:`trm_harness.contracts.TrainingSource`.
 
-    A draw picks mazes evenly (a maze may come twice). Labels are the whole answer, walls included, as in the reference.
+    A draw picks mazes evenly (a maze may come twice). Labels are the whole answer, walls included, as in the reference;
+    ``directions`` adds auxiliary ones.
     """
 
     buckets: Mapping[str, float] = {BUCKET: 1.0}
@@ -63,10 +68,11 @@ class MazeTraining:
         augment: str,
         notes: str = "",
         held_out: Callable[[], Sequence[Puzzle]] | None = None,
+        directions: bool = False,
     ) -> None:
         """``held_out`` makes the mazes that no draw shows; ``None`` if all there are may be drawn."""
         self._puzzles, self._seed, self._augment, self._held_out = puzzles, seed, augment, held_out
-        self._relabelled = lru_cache(_SOLVED)(self._relabel)
+        self._directions, self._example = directions, lru_cache(_SOLVED)(self._make)
         use = {
             "name": f"{source.name} train",
             "version": source.version,
@@ -93,24 +99,26 @@ class MazeTraining:
         random = np.random.default_rng([_DRAW, self._seed, index, size])
         places = random.integers(len(self._puzzles), size=size).tolist()
         views = random.integers(1 if self._augment == "none" else 8, size=size).tolist()
-        pairs = np.stack([self._pair(place, view) for place, view in zip(places, views, strict=True)])
-        tokens, labels = pairs.reshape(size, 2, -1).swapaxes(0, 1).astype(np.int32)
+        grids = np.stack([self._example(place, view) for place, view in zip(places, views, strict=True)])
+        tokens, *labels = grids.reshape(size, grids.shape[1], -1).swapaxes(0, 1).astype(np.int32)
         positions = np.broadcast_to(np.arange(tokens.shape[1], dtype=np.int32), tokens.shape)
-        return TrainingRows(tokens, labels, positions, ("",) * size)
+        return TrainingRows(tokens, np.concatenate(labels, axis=1), positions, ("",) * size)
 
-    def _pair(self, place: int, view: int) -> tuple[Grid, Grid]:
-        if self._augment == "relabel":
-            return self._relabelled(place, view)
-        puzzle = self._puzzles[place]
-        return dihedral(puzzle.input, view), dihedral(puzzle.answer, view)
-
-    def _relabel(self, place: int, view: int) -> tuple[Grid, Grid]:
+    def _make(self, place: int, view: int) -> NDArray[np.int8]:
+        """Question, answer and, if wanted, directions: ``int8 [2 or 3, height, width]``."""
         puzzle = self._puzzles[place]
         question = np.ascontiguousarray(dihedral(puzzle.input, view))
+        answer = self._solved(puzzle, question, view) if self._augment == "relabel" else dihedral(puzzle.answer, view)
+        if not self._directions:
+            return np.stack((question, answer)).astype(np.int8)
+        ways = directions(question)
+        return np.stack((question, answer, np.where(ways < 0, IGNORE_LABEL, ways))).astype(np.int8)
+
+    def _solved(self, puzzle: Puzzle, question: Grid, view: int) -> Grid:
         answer = solve(question)
         if view == 0 and not np.array_equal(answer, puzzle.answer):
             raise BadInput(
                 f"{puzzle.id} is not labelled by the rule down, left, right, up, so its views cannot be labelled anew: "
                 'train with augment = "none" or "turn"'
             )
-        return question, answer
+        return answer

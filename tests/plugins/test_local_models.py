@@ -15,6 +15,7 @@ from trm_harness.errors import BadInput
 from trm_harness.nn.model import TorchModel
 from trm_harness.nn.supervision import LEAVES, Rows, halting, held_deep
 from trm_harness.specs import TaskSpec
+from trm_model_local.layers import from_neighbours
 
 MODELS = registry.default().models
 SMALL = TaskSpec("s", 1, "", "", "", 6, 16, relations=("rows", "columns", "boxes"), symbols=(2, 4))
@@ -59,8 +60,32 @@ def test_a_convolution_reaches_as_far_as_its_layers() -> None:
     assert not changed[:, 3:].any()
 
 
-def test_the_same_place_far_from_the_edge_gets_the_same_answer_on_a_larger_canvas() -> None:
-    model = make("trm-conv-nano", CANVAS, h_cycles=1, l_cycles=1, layers=1, broadcast=False)
+def test_messages_reach_the_four_neighbours_a_layer() -> None:
+    model = make("trm-message-nano", CANVAS, h_cycles=1, l_cycles=1, layers=1, broadcast=False)
+    one = np.full((1, 8, 8), 2)
+    other = one.copy()
+    other[0, 3, 3] = 1
+    changed = (logits(model, one) - logits(model, other)).abs().sum(-1).reshape(8, 8) > 1e-7
+    row, column = np.indices((8, 8))
+    assert (changed.numpy() == (abs(row - 3) + abs(column - 3) <= 2)).all()
+
+
+def test_a_cell_hears_each_neighbour_apart() -> None:
+    height, width, each = 3, 4, 2
+    said = torch.arange(height * width * 4 * each).float().reshape(1, height, width, 4 * each)
+    heard = from_neighbours(said)
+    for row in range(height):
+        for column in range(width):
+            for side, (down, right) in enumerate(((1, 0), (0, -1), (0, 1), (-1, 0))):
+                place, there = slice(side * each, (side + 1) * each), (row + down, column + right)
+                inside = 0 <= there[0] < height and 0 <= there[1] < width
+                wanted = said[0, there[0], there[1], place] if inside else torch.zeros(each)
+                assert torch.equal(heard[0, row, column, place], wanted)
+
+
+@pytest.mark.parametrize("name", ["trm-conv-nano", "trm-message-nano"])
+def test_the_same_place_far_from_the_edge_gets_the_same_answer_on_a_larger_canvas(name: str) -> None:
+    model = make(name, CANVAS, h_cycles=1, l_cycles=1, layers=1, broadcast=False)
     small = np.random.default_rng(0).integers(1, 6, (1, 8, 8))
     large = np.pad(small, ((0, 0), (3, 4), (3, 4)), constant_values=2)
     model.network.config = replace(model.network.config, seq_len=225)
@@ -81,6 +106,7 @@ def test_weights_move_to_another_board(tmp_path: Path) -> None:
     for name, here, there in (
         ("trm-relational-nano", SMALL, LARGE),
         ("trm-conv-nano", SMALL, replace(SMALL, seq_len=49)),
+        ("trm-message-nano", SMALL, replace(SMALL, seq_len=49)),
     ):
         model = make(name, here)
         path = tmp_path / f"{name}.safetensors"
@@ -106,6 +132,9 @@ def test_weights_move_to_another_board(tmp_path: Path) -> None:
         ("trm-conv-nano", "maze-10x10", "68,000 parameters"),
         ("trm-conv-mini", "maze-10x10", "233,000 parameters"),
         ("trm-conv-small", "arc1", "0.37 million parameters"),
+        ("trm-message-nano", "maze-10x10", "107,000 parameters"),
+        ("trm-message-mini", "maze-10x10", "354,000 parameters"),
+        ("trm-message-small", "arc1", "0.49 million parameters"),
         ("trm-relational-nano", "sudoku-9x9", "31,000 parameters"),
     ],
 )
@@ -130,7 +159,9 @@ def test_a_fresh_block_keeps_what_a_cell_holds(name: str, task: TaskSpec) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "task"), [("trm-conv-nano", CANVAS), ("trm-relational-nano", SMALL)])
+@pytest.mark.parametrize(
+    ("name", "task"), [("trm-conv-nano", CANVAS), ("trm-message-nano", CANVAS), ("trm-relational-nano", SMALL)]
+)
 def test_compiled_in_bfloat16_the_gradients_are_the_plain_ones(name: str, task: TaskSpec) -> None:
     stack = make(name, task).network.core
     rope = (torch.zeros(1, 8, 8, 1),)
@@ -158,7 +189,12 @@ def test_a_task_without_relations_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"kernel": 4}, "odd kernel"), ({"symbols": 2}, "mixer relations"), ({"mixer": "mlp"}, "mixer 'mlp' is unknown")],
+    [
+        ({"kernel": 4}, "odd kernel"),
+        ({"message": 0}, "message is 0"),
+        ({"symbols": 2}, "mixer relations"),
+        ({"mixer": "mlp"}, "mixer 'mlp' is unknown"),
+    ],
 )
 def test_configurations_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(BadInput, match=message):

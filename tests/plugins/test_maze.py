@@ -13,8 +13,8 @@ from tests.hub_server import serving
 from trm_harness import registry
 from trm_harness.contracts import ModelRequest, Task, TrainingSource
 from trm_harness.errors import BadInput
-from trm_harness.solvers.maze import OPEN, PATH, WALL, is_path, solve
-from trm_harness.types import Batch, Puzzle
+from trm_harness.solvers.maze import OPEN, PATH, WALL, directions, is_path, solve
+from trm_harness.types import IGNORE_LABEL, Batch, Puzzle
 from trm_task_maze.task import HardMaze, generated, hard
 
 from .maze_tasks import (
@@ -286,6 +286,16 @@ def test_training_batches_are_proper_and_repeatable(augment: str) -> None:
     assert seen == listed if augment == "none" else len(seen) > 60
 
 
+def test_directions_are_auxiliary_labels_of_the_same_draw() -> None:
+    subject = task(8)
+    plain, more = (subject.training_source(5, {}, {"directions": on}).draw("all", 7, 20) for on in (False, True))
+    assert np.array_equal(more.tokens, plain.tokens)
+    assert np.array_equal(more.labels[:, :64], plain.labels)
+    for tokens, further in zip(more.tokens, more.labels[:, 64:], strict=True):
+        ways = directions(tokens.reshape(8, 8).astype(np.uint8)).ravel()
+        assert np.array_equal(further, np.where(ways < 0, IGNORE_LABEL, ways))
+
+
 def test_turned_training_pairs_are_the_views_of_the_pool() -> None:
     subject = task(8)
     views = {
@@ -314,6 +324,7 @@ def test_labels_by_another_rule_are_not_relabelled(tmp_path: Path) -> None:
         ({"puzzles": 0}, "use 1 to 50000"),
         ({"puzzles": 50_001}, "use 1 to 50000"),
         ({"augment": "mirror"}, "use one of none, turn, relabel"),
+        ({"directions": 1}, "use true or false"),
         ({"augmentation": "none"}, "unknown option 'augmentation'"),
     ],
 )

@@ -48,8 +48,9 @@ LOSSES = {"stablemax_cross_entropy": stablemax_cross_entropy, "softmax_cross_ent
 class SupervisionLoss:
     """Loss of one supervision step, summed over rows (divide by the global batch before ``backward``).
 
-    ``total = answer + 0.5 * (halt + proceed)``. ``correct`` is bool ``[batch]``: the row is right in every labelled
-    cell. ``metrics`` are sums over the rows that halted in this step, as the reference logs them.
+    ``total = answer + 0.5 * (halt + proceed)``, and the weighted auxiliary loss where there is one. ``correct`` is bool
+    ``[batch]``: the row is right in every labelled cell. ``metrics`` are sums over the rows that halted in this step,
+    as the reference logs them.
     """
 
     total: Tensor
@@ -67,13 +68,17 @@ def supervision_loss(
     steps: Tensor,
     target_continue: Tensor | None = None,
     kind: str = "stablemax_cross_entropy",
+    auxiliary: Tensor | None = None,
+    auxiliary_weight: float = 0.0,
 ) -> SupervisionLoss:
     """The reference's loss head.
 
     ``logits [batch, length, vocab]``, ``halt_logits float32 [batch, 2]``, ``labels int [batch, length]``,
     ``halted`` bool and ``steps`` int ``[batch]`` *after* the step. ``target_continue`` float ``[batch]`` is HRM's
-    bootstrapped target for the second halting logit.
+    bootstrapped target for the second halting logit. Where ``labels`` go on behind the answer's, these are what
+    ``auxiliary [batch, length, classes]`` should say; it counts ``auxiliary_weight`` times.
     """
+    labels, further = labels[:, : logits.shape[1]], labels[:, logits.shape[1] :]
     valid = labels != IGNORE_LABEL
     counts = valid.sum(-1)
     per_token = LOSSES[kind](logits, labels)
@@ -89,6 +94,11 @@ def supervision_loss(
         extra = F.binary_cross_entropy_with_logits(proceed, target_continue, reduction="sum")
         total = total + 0.5 * extra
         metrics["q_continue_loss"] = extra.detach()
+    if auxiliary is not None:
+        known = (further != IGNORE_LABEL).sum(-1, keepdim=True).clamp_min(1)
+        besides = (softmax_cross_entropy(auxiliary, further) / known).sum() if further.numel() else answer.new_zeros(())
+        total = total + auxiliary_weight * besides
+        metrics["auxiliary_loss"] = besides.detach()
     return SupervisionLoss(total, answer, halt, correct, metrics)
 
 

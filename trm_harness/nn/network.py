@@ -181,6 +181,8 @@ class Network(nn.Module):
 
     halts_on_continue = False
     bootstraps = False
+    auxiliary_classes = 0
+    """Those of an auxiliary head, see :meth:`auxiliary`."""
     cycles: tuple[int, int] = (1, 1)
 
     def __init__(
@@ -230,7 +232,11 @@ class Network(nn.Module):
                 state = self.refine(state, x, rope, last=False)
         state = self.refine(state, x, rope, last=True)
         logits, halt_logits = self.frame.read(state[0])
-        return StepOutput(tuple(latent.detach() for latent in state), logits, halt_logits)
+        return StepOutput(tuple(latent.detach() for latent in state), logits, halt_logits, self.auxiliary(state[0]))
+
+    def auxiliary(self, answer: Tensor) -> Tensor | None:
+        """Logits of an auxiliary head for the answer state, where training needs them; here there is no such head."""
+        return None
 
     def forward(self, state: State, rows: Rows, puzzle: Tensor | None) -> StepOutput:
         """One supervision step from raw rows (training)."""

@@ -30,6 +30,8 @@ ROWS = ("tokens", "labels", "positions", "ids")
 class Rows:
     """Training rows. ``tokens``, ``labels``, ``positions`` int64 ``[batch, length]``; ``ids`` int64 ``[batch, k]``.
 
+    ``labels`` are ``[batch, 2 * length]`` where auxiliary labels follow those of the answer.
+
     ``canvas`` is what the host knows of ``positions`` without waiting for a device: those of one row where all are
     alike (:func:`canvas_of`), ``b""`` where they may differ, ``None`` where nobody looked.
     """
@@ -100,11 +102,15 @@ def join_carries(parts: Sequence[Carry]) -> Carry:
 
 @dataclass
 class StepOutput:
-    """Output of a network's step: new state (detached), cell logits, halting logits ``[batch, 2]``."""
+    """Output of a network's step: new state (detached), cell logits, halting logits ``[batch, 2]``.
+
+    ``auxiliary`` are the logits ``[batch, length, classes]`` of an auxiliary head in training, ``None`` without one.
+    """
 
     state: State
     logits: Tensor
     halt_logits: Tensor
+    auxiliary: Tensor | None = None
 
 
 class RecursiveNetwork(Protocol):

@@ -29,15 +29,17 @@ from trm_harness.train.data import Drawn, Draws
 from trm_harness.train.engine import Engine, TorchEngine
 from trm_harness.train.recipe import Recipe, Stage
 
-_SUMS = ("count", "accuracy", "exact_accuracy", "steps", "lm_loss", "q_halt_loss", "loss")
+_LOSSES = ("loss", "lm_loss", "q_halt_loss")
+_MEANS = ("accuracy", "exact_accuracy", "steps")
+"""Of the rows that halted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Taken:
     """A step that was taken, its numbers still on the device: :meth:`Learner.rows_of` brings many over at once.
 
-    ``sums`` float64, those of :data:`_SUMS` over all processes; ``own`` are the engine's numbers; ``flags`` are summed
-    over the processes.
+    ``sums`` float64, those of :attr:`Learner.sums` over all processes; ``own`` are the engine's numbers; ``flags`` are
+    summed over the processes.
     """
 
     step: int
@@ -66,6 +68,9 @@ class Learner:
         self.model, self.source, self.recipe = model, source, recipe
         self.network = model.network
         self.own_cycles = self.network.cycles
+        self.classes = getattr(self.network, "auxiliary_classes", 0)
+        self.losses = (*_LOSSES, "auxiliary_loss") if self.classes else _LOSSES
+        self.sums = ("count", *_MEANS, *self.losses)
         self.engine = engine or TorchEngine(self.network, recipe)
         self.ema = ExponentialMovingAverage(self.network, recipe.ema_rate)
         self.carries: dict[str, Carry] = {}
@@ -103,7 +108,7 @@ class Learner:
         told = [float(flag) for flag in flags]
         if self.engine.world > 1:
             sums = self.engine.sum(torch.cat((sums, sums.new_tensor(told))))
-            sums, told = sums[: len(_SUMS)], sums[len(_SUMS) :].tolist()
+            sums, told = sums[: len(self.sums)], sums[len(self.sums) :].tolist()
         return Taken(self.step, drawn.bucket, sums, dict(self.engine.metrics()), told)
 
     def gradients(self, drawn: Drawn) -> dict[str, float]:
@@ -112,10 +117,10 @@ class Learner:
         self._use_cycles(stage)
         self._touched.clear()
         self.network.zero_grad(set_to_none=True)
-        return dict(zip(_SUMS, self._forward_backward(drawn, stage).tolist(), strict=True))
+        return dict(zip(self.sums, self._forward_backward(drawn, stage).tolist(), strict=True))
 
     def _forward_backward(self, drawn: Drawn, stage: Stage) -> Tensor:
-        """Gradients of the whole step; sums over this process's rows, those of :data:`_SUMS`, left on the device."""
+        """Gradients of the whole step; sums over this process's rows, those of :attr:`sums`, left on the device."""
         recipe, bucket = self.recipe, drawn.bucket
         fresh = self.rows(drawn.rows).rows_at(self.own_rows)
         if bucket not in self.carries:
@@ -126,7 +131,7 @@ class Learner:
         minimum = held_deep(minimum, recipe.deep_share, steps, generator)
         # Not by `to`: a copy from memory that is not pinned waits for all that a GPU still has to do.
         minimum = on_device(minimum[self.own_rows].numpy(), fresh.ids.device)
-        sums, carries = torch.zeros(len(_SUMS), dtype=torch.float64, device=fresh.ids.device), []
+        sums, carries = torch.zeros(len(self.sums), dtype=torch.float64, device=fresh.ids.device), []
         for micro, last in self._micro_batches(len(fresh.ids)):
             carry, loss = self._supervise(
                 self.carries[bucket].rows_at(micro), fresh.rows_at(micro), minimum[micro], steps
@@ -134,7 +139,7 @@ class Learner:
             self.engine.backward(loss.total, micro.stop - micro.start, last)
             carries.append(carry)
             found = loss.metrics | {"loss": loss.total.detach()}
-            sums += torch.stack([found[name].double() for name in _SUMS])
+            sums += torch.stack([found[name].double() for name in self.sums])
         self.carries[bucket] = join_carries(carries)
         return sums
 
@@ -142,7 +147,8 @@ class Learner:
         lookup = None if self.network.table is None else self._lookup
         carry, output, target = supervise(self.network, carry, fresh, lookup, steps, True, minimum)
         loss = supervision_loss(
-            output.logits, output.halt_logits, carry.rows.labels, carry.halted, carry.steps, target, self.recipe.loss
+            *(output.logits, output.halt_logits, carry.rows.labels, carry.halted, carry.steps),
+            *(target, self.recipe.loss, output.auxiliary, self.recipe.auxiliary_weight),
         )
         return carry, loss
 
@@ -178,8 +184,13 @@ class Learner:
         self.network.cycles = (stage.h_cycles or h, stage.l_cycles or l)
 
     def rows(self, drawn: TrainingRows) -> Rows:
-        """Drawn examples as tensors on the network's device."""
-        device = self.network.device
+        """Drawn examples as tensors on the network's device. ``BadInput`` for auxiliary labels beyond its head."""
+        device, further = self.network.device, drawn.labels[:, drawn.tokens.shape[1] :]
+        if self.classes and further.size and further.max() >= self.classes:
+            raise BadInput(
+                f"recipe: model.auxiliary is {self.classes}, but the source's auxiliary labels go up to "
+                f"{further.max()}: set it to {further.max() + 1}"
+            )
         ids = self.model.identity_rows(drawn.identities)
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)
         return Rows(*(on_device(array, device) for array in arrays), canvas_of(drawn.positions))
@@ -189,17 +200,17 @@ class Learner:
         if not taken:
             return []
         values = torch.stack([one.sums for one in taken]).tolist()
-        return [self._metrics(one, dict(zip(_SUMS, own, strict=True))) for one, own in zip(taken, values, strict=True)]
+        return [
+            self._metrics(one, dict(zip(self.sums, own, strict=True))) for one, own in zip(taken, values, strict=True)
+        ]
 
     def _metrics(self, taken: Taken, total: dict[str, float]) -> dict[str, Any]:
         count, size = total["count"], self.recipe.batch_size
-        means = {n: (total[n] / count if count else math.nan) for n in ("accuracy", "exact_accuracy", "steps")}
+        means = {n: (total[n] / count if count else math.nan) for n in _MEANS}
         return {
             "step": taken.step,
             "bucket": taken.bucket,
-            "loss": total["loss"] / size,
-            "lm_loss": total["lm_loss"] / size,
-            "q_halt_loss": total["q_halt_loss"] / size,
+            **{name: total[name] / size for name in self.losses},
             "halted": int(count),
             **means,
             **taken.own,
