@@ -70,24 +70,27 @@ def supervision_loss(
     kind: str = "stablemax_cross_entropy",
     auxiliary: Tensor | None = None,
     auxiliary_weight: float = 0.0,
+    row_weights: Tensor | None = None,
 ) -> SupervisionLoss:
     """The reference's loss head.
 
     ``logits [batch, length, vocab]``, ``halt_logits float32 [batch, 2]``, ``labels int [batch, length]``,
     ``halted`` bool and ``steps`` int ``[batch]`` *after* the step. ``target_continue`` float ``[batch]`` is HRM's
     bootstrapped target for the second halting logit. Where ``labels`` go on behind the answer's, these are what
-    ``auxiliary [batch, length, classes]`` should say; it counts ``auxiliary_weight`` times.
+    ``auxiliary [batch, length, classes]`` should say; it counts ``auxiliary_weight`` times. ``row_weights`` float
+    ``[batch]`` are those of each row's answer in ``total`` (1 by default); ``answer`` and the metrics stay as they are.
     """
     labels, further = labels[:, : logits.shape[1]], labels[:, logits.shape[1] :]
     valid = labels != IGNORE_LABEL
     counts = valid.sum(-1)
     per_token = LOSSES[kind](logits, labels)
-    answer = (per_token / counts.clamp_min(1).unsqueeze(-1)).sum()
+    per_row = (per_token / counts.clamp_min(1).unsqueeze(-1)).sum(-1)
+    answer = per_row.sum()
     hits = (logits.argmax(-1) == labels) & valid
     correct = hits.sum(-1) == counts
     stop, proceed = halt_logits.unbind(-1)
     halt = F.binary_cross_entropy_with_logits(stop, correct.to(stop.dtype), reduction="sum")
-    total = answer + 0.5 * halt
+    total = (answer if row_weights is None else (per_row * row_weights).sum()) + 0.5 * halt
     metrics = _metric_sums(hits, counts, correct, stop, halted, steps)
     metrics |= {"lm_loss": answer.detach(), "q_halt_loss": halt.detach()}
     if target_continue is not None:

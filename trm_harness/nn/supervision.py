@@ -77,17 +77,25 @@ def _common(*canvases: bytes | None) -> bytes | None:
 
 @dataclass
 class Carry:
-    """Everything that lives from one supervision step to the next."""
+    """Everything that lives from one supervision step to the next.
+
+    ``right`` bool ``[batch]``: the row's last answer was right, as far as whoever trains has said so.
+    """
 
     state: State
     rows: Rows
     steps: Tensor
     halted: Tensor
+    right: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.right is None:
+            self.right = torch.zeros_like(self.halted)
 
     def rows_at(self, where: slice) -> Carry:
         """The carry of a slice of its rows, as views."""
         state = tuple(latent[where] for latent in self.state)
-        return Carry(state, self.rows.rows_at(where), self.steps[where], self.halted[where])
+        return Carry(state, self.rows.rows_at(where), self.steps[where], self.halted[where], self.right[where])
 
 
 def join_carries(parts: Sequence[Carry]) -> Carry:
@@ -97,7 +105,7 @@ def join_carries(parts: Sequence[Carry]) -> Carry:
     state = tuple(torch.cat(latents) for latents in zip(*(part.state for part in parts), strict=True))
     joined = (torch.cat([getattr(part.rows, name) for part in parts]) for name in ROWS)
     rows = Rows(*joined, _common(*(part.rows.canvas for part in parts)))
-    return Carry(state, rows, torch.cat([p.steps for p in parts]), torch.cat([p.halted for p in parts]))
+    return Carry(state, rows, *(torch.cat([getattr(p, name) for p in parts]) for name in ("steps", "halted", "right")))
 
 
 @dataclass
@@ -165,7 +173,8 @@ def admit(network: Any, carry: Carry, fresh: Rows) -> Carry:
     start = network.initial_state(*fresh.tokens.shape)
     state = tuple(_where(carry.halted, new, old) for new, old in zip(start, carry.state, strict=True))
     steps = torch.where(carry.halted, 0, carry.steps)
-    return Carry(state, carry.rows.replaced(carry.halted, fresh), steps, carry.halted)
+    rows = carry.rows.replaced(carry.halted, fresh)
+    return Carry(state, rows, steps, carry.halted, carry.right & ~carry.halted)
 
 
 def _where(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
@@ -226,8 +235,8 @@ def supervise(
 ) -> tuple[Carry, StepOutput, Tensor | None]:
     """One supervision step: the new carry, the network's output, and HRM's bootstrapped target (else ``None``).
 
-    ``puzzle`` is a function ``ids -> rows`` (a leaf tensor in training, so that its gradient can be read) or
-    ``None`` for networks without a table.
+    The new carry's ``right`` is still that of the answers before. ``puzzle`` is a function ``ids -> rows`` (a leaf
+    tensor in training, so that its gradient can be read) or ``None`` for networks without a table.
     """
     carry = admit(network, carry, fresh)
     looked_up = None if puzzle is None else puzzle(carry.rows.ids)
@@ -237,7 +246,7 @@ def supervise(
     target = None
     if training and network.bootstraps:
         target = _bootstrap(network, output.state, carry.rows, looked_up, steps >= max_steps)
-    return Carry(output.state, carry.rows, steps, halted), output, target
+    return Carry(output.state, carry.rows, steps, halted, carry.right), output, target
 
 
 @torch.no_grad()

@@ -142,7 +142,8 @@ def _tensors(learner: Learner) -> dict[str, Tensor]:
         tensors |= {f"carry.{bucket}.{name}": gather(getattr(carry.rows, name).contiguous()) for name in ROWS}
         tensors |= {f"carry.{bucket}.steps": gather(carry.steps)}
         # Not every backend gathers truth values.
-        tensors |= {f"carry.{bucket}.halted": gather(carry.halted.to(torch.uint8)).bool()}
+        for name in ("halted", "right"):
+            tensors[f"carry.{bucket}.{name}"] = gather(getattr(carry, name).to(torch.uint8)).bool()
     return {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
 
 
@@ -157,7 +158,9 @@ def _restore(learner: Learner, tensors: dict[str, Tensor], step: int, buckets: l
         own = _under(f"carry.{bucket}.", tensors)
         latents = tuple(own[f"state.{i}"] for i in range(sum(1 for k in own if k.startswith("state."))))
         rows = Rows(*(own[name] for name in ROWS), canvases[bucket])
-        learner.carries[bucket] = Carry(latents, rows, own["steps"], own["halted"]).rows_at(learner.own_rows)
+        # Checkpoints of older versions do not say who was right.
+        carry = Carry(latents, rows, own["steps"], own["halted"], own.get("right"))
+        learner.carries[bucket] = carry.rows_at(learner.own_rows)
     learner.step = step
 
 

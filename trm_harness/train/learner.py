@@ -149,7 +149,9 @@ class Learner:
         loss = supervision_loss(
             *(output.logits, output.halt_logits, carry.rows.labels, carry.halted, carry.steps),
             *(target, self.recipe.loss, output.auxiliary, self.recipe.auxiliary_weight),
+            1.0 + self.recipe.stay_right * carry.right if self.recipe.stay_right else None,
         )
+        carry.right = loss.correct
         return carry, loss
 
     def _micro_batches(self, rows: int) -> Iterator[tuple[slice, bool]]:

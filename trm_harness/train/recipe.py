@@ -32,6 +32,7 @@ _NOT_NEGATIVE = (
     "patience",
     "deep_share",
     "auxiliary_weight",
+    "stay_right",
 )
 
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
@@ -86,7 +87,8 @@ class Recipe:
     ``optimizer`` is ``adamatan2`` (the published one) or ``muon``: Muon for the matrices of the blocks and AdamATan2
     for the rest. ``table_lr`` and ``table_weight_decay`` are those of the puzzle table's sign-SGD;
     ``halt_exploration`` is the share of rows that must think for a random minimum of steps, ``deep_share`` of those
-    that may not halt by themselves at all: they leave by chance, at every depth alike. ``auxiliary_weight`` is that of
+    that may not halt by themselves at all: they leave by chance, at every depth alike. Rows that were right a step
+    before count ``stay_right`` times more, so that an answer that was found is kept. ``auxiliary_weight`` is that of
     the loss of auxiliary labels, where the source has some and the network a head for them. ``ema_rate`` 0 trains
     without an average. ``accumulate`` cuts the global batch of ``batch_size`` into so many micro-batches, which changes
     memory and nothing else. With ``parts`` examples come from several tasks or files (``source`` is then unused).
@@ -107,6 +109,7 @@ class Recipe:
     ema_rate: float = 0.999
     halt_exploration: float = 0.1
     deep_share: float = 0.0
+    stay_right: float = 0.0
     auxiliary_weight: float = 0.3
     loss: str = "stablemax_cross_entropy"
     dtype: str = "bfloat16"
