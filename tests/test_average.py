@@ -36,6 +36,17 @@ def test_the_mean_of_two_runs_is_weights_like_theirs(call: Call) -> None:
     assert call("eval", *model, "--split", "validation", "--limit", "3", "--out", "run").code == 0
 
 
+def test_weights_of_a_version_that_knew_fewer_settings_have_a_mean(call: Call) -> None:
+    one = trained(call, "one") / "weights.safetensors"
+    config = json.loads(our_metadata(one)["config"])
+    del config["rope_theta"]
+    rewrite(one, Path("older.safetensors"), config=config)
+    said = call("zoo", "average", str(one), "older.safetensors", "--out", "mean.safetensors")
+    assert (said.code, said.out) == (0, "mean.safetensors: the mean of 2\n")
+    rewrite(one, Path("other.safetensors"), config=config | {"rope_theta": 7.0})
+    assert call("zoo", "average", str(one), "other.safetensors", "--out", "no.safetensors").code == 2
+
+
 def test_what_has_no_mean_is_refused(call: Call) -> None:
     one = trained(call, "one") / "weights.safetensors"
     wide = trained(call, "wide", "--set", "model.hidden_size=32") / "weights.safetensors"

@@ -65,6 +65,23 @@ def biased(measures: Callable[..., Any]) -> Callable[..., Any]:
     return lambda puzzle, answer: measures(puzzle, answer) | {"cell": float(answer is not None and answer[0, 0] == 1)}
 
 
+def with_auxiliary(further: Callable[[np.ndarray], np.ndarray]) -> Fault:
+    """Draws with auxiliary labels behind those of the answer."""
+
+    def more(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def drawn(*args: Any) -> Any:
+            rows = draw(*args)
+            return replace(rows, labels=np.concatenate((rows.labels, further(rows.tokens)), axis=1))
+
+        return drawn
+
+    def make(source: Any) -> Any:
+        source.draw = more(source.draw)
+        return source
+
+    return changed("training_source", lambda given: lambda *a: make(given(*a)))
+
+
 COUNTER = iter(range(10**9))
 
 TASKS = {
@@ -101,6 +118,35 @@ TASKS = {
 def test_a_faulty_task_is_caught(name: str) -> None:
     with pytest.raises(LawBroken, match="Change: "):
         law("task", name)(task_with(TASKS[name]))
+
+
+def test_auxiliary_labels_pass_and_bad_ones_are_caught() -> None:
+    repeats = law("task", "training_draws_repeat")
+    repeats(task_with(with_auxiliary(lambda tokens: tokens * 0 + 99)))
+    for further in (lambda tokens: tokens[:, :3], lambda tokens: tokens * 0 - 1):
+        with pytest.raises(LawBroken, match="auxiliary labels are not a class for each cell"):
+            repeats(task_with(with_auxiliary(further)))
+
+
+def test_held_out_answers_are_seen_beside_auxiliary_labels() -> None:
+    def shows_the_test_split(task: Any) -> None:
+        puzzles = task.puzzles("test")[:8]
+        encoded = [task.encode(puzzle, "", {}) for puzzle in puzzles]
+        labels = np.stack([task.labels(*pair) for pair in zip(puzzles, encoded, strict=True)])
+        shown = {"tokens": np.stack([one.tokens for one in encoded]), "labels": labels}
+        make = task.training_source
+
+        def leaking(*args: Any) -> Any:
+            source = make(*args)
+            draw = source.draw
+            source.draw = lambda *where: replace(draw(*where), **shown)
+            return source
+
+        task.training_source = leaking
+        with_auxiliary(lambda tokens: tokens)(task)
+
+    with pytest.raises(LawBroken, match="drawn examples are evaluated puzzles"):
+        law("task", "training_never_shows_held_out_answers")(task_with(shows_the_test_split))
 
 
 def test_a_task_that_takes_any_file_is_caught() -> None:

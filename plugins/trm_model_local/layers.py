@@ -1,6 +1,6 @@
-"""Blocks that mix cells locally: by a convolution over the canvas, or over relations between cells.
+"""Blocks that mix cells locally: by a convolution or messages on the canvas, or over relations between cells.
 
-Both are post-norm blocks of the family (RMSNorm without weight, SwiGLU over channels); only the mixing of cells is
+All are post-norm blocks of the family (RMSNorm without weight, SwiGLU over channels); only how cells hear each other is
 another. Halting is decided by what the prefix hears of all cells.
 """
 

@@ -34,7 +34,7 @@ every free cell the way that its shortest path to the goal takes (:func:`~trm_ha
 
 _DRAW = 0x7EED
 _SOLVED = 16_384
-"""Relabelled views kept, about 2 KB each for 30x30: enough for all 8 views of 2,000 mazes."""
+"""Views kept, about 2 KB each for 30x30: enough for all 8 views of 2,000 mazes."""
 
 
 def checked_options(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,6 +47,10 @@ def checked_options(task: str, options: Mapping[str, Any]) -> dict[str, Any]:
         raise BadInput(f"{task} training: augment is {merged['augment']!r}: use one of {', '.join(AUGMENTS)}")
     if not isinstance(merged["directions"], bool):
         raise BadInput(f"{task} training: directions is {merged['directions']!r}: use true or false")
+    if merged["directions"] and merged["augment"] == "turn":
+        raise BadInput(
+            f"{task} training: directions follow the labels' rule, turned labels do not: use relabel or none"
+        )
     return merged
 
 

@@ -325,6 +325,7 @@ def test_labels_by_another_rule_are_not_relabelled(tmp_path: Path) -> None:
         ({"puzzles": 50_001}, "use 1 to 50000"),
         ({"augment": "mirror"}, "use one of none, turn, relabel"),
         ({"directions": 1}, "use true or false"),
+        ({"directions": True, "augment": "turn"}, "use relabel or none"),
         ({"augmentation": "none"}, "unknown option 'augmentation'"),
     ],
 )

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
+from torch import nn
 
 from tests.train.tiny import parts, recipe
-from trm_harness.errors import BadInput
+from trm_harness.errors import BadInput, PluginError
 from trm_harness.nn.losses import supervision_loss
+from trm_harness.nn.own import OwnNetwork
+from trm_harness.nn.supervision import Rows, State, StepOutput
 from trm_harness.train.learner import Learner
 from trm_harness.train.loop import fit
 from trm_harness.train.recipe import Recipe
-from trm_harness.train.trainer import Settings
+from trm_harness.train.session import Job, build
+from trm_harness.train.trainer import Settings, Watch
 from trm_harness.types import IGNORE_LABEL
 
 SMALL = {"hidden_size": 16, "width": 16, "message": 4}
@@ -84,7 +92,88 @@ def test_a_network_without_the_head_leaves_them_alone() -> None:
     assert [told.advance() for _ in range(3)] == [plain.advance() for _ in range(3)]
 
 
-def test_more_classes_than_the_head_has_are_refused() -> None:
-    wanted = recipe(source={"puzzles": 20, "directions": True}, model=SMALL | {"auxiliary": 3})
-    with pytest.raises(BadInput, match=r"labels go up to 3: set it to 4"):
-        learner(wanted).advance()
+def test_labels_without_a_head_are_told_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    fit(
+        learner(recipe(source={"puzzles": 20, "directions": True}, model=SMALL)), tmp_path, watch=Watch(say=said.append)
+    )
+    assert sum("no head for them" in line for line in said) == 1
+
+
+def test_a_head_without_labels_learns_nothing() -> None:
+    made = learner(recipe(source={"puzzles": 20}, model=SMALL | {"auxiliary": 4}))
+    assert made.advance()["auxiliary_loss"] == 0
+    made.gradients(made.draws[2])
+    # Zero, not missing: engines treat a missing gradient each in its own way.
+    assert float(made.network.auxiliary_head.weight.grad.abs().max()) == 0
+
+
+def test_labels_switched_on_at_a_resume_start_the_rows_anew(tmp_path: Path) -> None:
+    without, on = (recipe(source={"puzzles": 20} | more, model=SMALL) for more in ({}, {"directions": True}))
+    fit(learner(without), tmp_path, settings=Settings(seconds=0.0))
+    fit(learner(on), tmp_path, resume=True)
+
+
+def drawn(change: Callable[[NDArray[np.int32]], NDArray[np.int32]]) -> Learner:
+    """A learner whose next draw has its auxiliary labels changed."""
+    made = learner(plan())
+    batch = made.draws[1]
+    labels = np.concatenate((batch.rows.labels[:, :64], change(batch.rows.labels[:, 64:].copy())), axis=1)
+    made.advance(replace(batch, rows=replace(batch.rows, labels=labels)))
+    return made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda told: np.where(told == IGNORE_LABEL, np.int32(-1), told),
+        lambda told: np.where(told == 0, np.int32(4), told),
+        lambda told: told[:, :10],
+        lambda told: np.concatenate((told, told), axis=1),
+    ],
+)
+def test_labels_that_do_not_fit_the_head_are_refused(change: Callable[..., NDArray[np.int32]]) -> None:
+    drawn(lambda told: told)
+    with pytest.raises(BadInput, match=r"do not fit the network's head of 4 classes"):
+        drawn(change)
+
+
+def test_weights_without_the_head_are_refused_where_the_recipe_wants_one(tmp_path: Path) -> None:
+    made = learner(recipe(source={"puzzles": 20}, model=SMALL))
+    made.model.save(tmp_path / "plain.safetensors", "")
+    job = Job("maze-8x8", "trm-message-nano", plan(), weights=str(tmp_path / "plain.safetensors"))
+    with pytest.raises(BadInput, match=r"no auxiliary head, the recipe says model.auxiliary = 4"):
+        build(job)
+
+
+class Mine(OwnNetwork):
+    """The smallest network with such a head."""
+
+    auxiliary_classes = 4
+
+    def __init__(self, vocab_size: int, seq_len: int) -> None:
+        super().__init__()
+        self.embed, self.answer = nn.Embedding(vocab_size, 8), nn.Linear(8, vocab_size)
+        self.halt, self.way = nn.Linear(8, 1), nn.Linear(8, 4)
+
+    def initial_state(self, batch: int, length: int) -> State:
+        return (torch.zeros(batch, length, 8),)
+
+    def forward(self, state: State, rows: Rows, puzzle: torch.Tensor | None = None) -> StepOutput:
+        latent = torch.tanh(state[0] + self.embed(rows.tokens))
+        return StepOutput((latent,), self.answer(latent), self.halt(latent.mean(1))[:, 0], self.way(latent))
+
+
+def test_a_network_of_ones_own_may_have_a_head(tmp_path: Path) -> None:
+    network = Mine(6, 64)
+    batch = rows_of_mazes()
+    out = network(network.initial_state(2, 64), batch)
+    assert out.auxiliary.shape == (2, 64, 4)
+    network.auxiliary_classes = 3
+    with pytest.raises(PluginError, match=r"auxiliary begins \(2, 64, 4\), it must be \(2, 64, 3\)"):
+        network(network.initial_state(2, 64), batch)
+
+
+def rows_of_mazes() -> Rows:
+    cells = torch.randint(1, 6, (2, 64), generator=torch.Generator().manual_seed(0))
+    return Rows(cells, cells, torch.arange(64).expand(2, 64), torch.zeros(2, 1, dtype=torch.int64))

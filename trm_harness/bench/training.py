@@ -111,7 +111,7 @@ def _theirs(parts: Parts, learner: Learner, drawn: Drawn, folder: Path) -> tuple
     names = list(parts.model.identities.names)
     theirs = Reference(folder, parts.model.architecture, network, names, recipe.batch_size, changed)
     ids = torch.zeros(len(rows.tokens), dtype=torch.int64, device=rows.tokens.device)
-    batch = {"inputs": rows.tokens, "labels": rows.labels}
+    batch = {"inputs": rows.tokens, "labels": rows.labels[:, : rows.tokens.shape[1]]}
     batch["puzzle_identifiers"] = ids if network.table is None else rows.ids[:, 0]
     return Lesson(theirs, recipe.loss), {name: tensor.to(torch.int32) for name, tensor in batch.items()}
 

@@ -39,16 +39,19 @@ def average(files: Sequence[Path], out: Path) -> None:
     told = [our_metadata(file) for file in files]
     tensors = [tensors_of(file) for file in files]
     for file, metadata, values in zip(files[1:], told[1:], tensors[1:], strict=True):
-        if _network(metadata) != _network(told[0]) or _shapes(values) != _shapes(tensors[0]):
+        if not _alike(metadata, told[0]) or _shapes(values) != _shapes(tensors[0]):
             raise BadInput(f"{file}: is of another network than {files[0]}: give weights of one network")
     training = json.dumps(_together([training_declaration(file) for file in files], files), sort_keys=True)
     write_tensors(out, _mean(tensors), told[0] | {"card": "", "training": training})
 
 
-def _network(metadata: dict[str, str]) -> tuple[Any, ...]:
-    config = parse_json(metadata["config"], "their metadata")
-    kept = {name: value for name, value in config.items() if name not in _OF_A_BOARD}
-    return metadata["architecture"], kept, metadata.get("encoding"), metadata.get("identities")
+def _alike(one: dict[str, str], other: dict[str, str]) -> bool:
+    """Whether two files are of one network. A setting that either does not know yet is the default in the other."""
+    configs = [parse_json(metadata["config"], "their metadata") for metadata in (one, other)]
+    kept = (set(configs[0]) & set(configs[1])) - set(_OF_A_BOARD)
+    return all(configs[0][name] == configs[1][name] for name in kept) and all(
+        one.get(name) == other.get(name) for name in ("architecture", "encoding", "identities")
+    )
 
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:

@@ -145,7 +145,7 @@ def _compare(network: nn.Module, shapes: Mapping[str, list[int]], where: str) ->
     for name in sorted(own.keys() ^ shapes.keys()):
         side = "lacks" if name in own else "has an extra"
         why = "these weights are of another architecture or configuration"
-        if name in own and "head" in name:
+        if name in own and name.startswith("frame.") and "head" in name:
             why = "the file was saved without that head, without which nothing answers or halts: take the whole state"
         raise BadInput(f"{where}: {side} tensor {name!r}: {why}")
     for name, shape in shapes.items():

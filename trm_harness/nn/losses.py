@@ -99,7 +99,10 @@ def supervision_loss(
         metrics["q_continue_loss"] = extra.detach()
     if auxiliary is not None:
         known = (further != IGNORE_LABEL).sum(-1, keepdim=True).clamp_min(1)
-        besides = (softmax_cross_entropy(auxiliary, further) / known).sum() if further.numel() else answer.new_zeros(())
+        # Without labels the head's gradient is zero, not missing: engines treat a missing one each in its own way.
+        besides = (
+            softmax_cross_entropy(auxiliary, further) / known if further.numel() else auxiliary.float() * 0
+        ).sum()
         total = total + auxiliary_weight * besides
         metrics["auxiliary_loss"] = besides.detach()
     return SupervisionLoss(total, answer, halt, correct, metrics)

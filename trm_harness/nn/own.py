@@ -53,6 +53,8 @@ class OwnNetwork(nn.Module):
     """Halt when the halting logit beats the continue logit (HRM) instead of zero (TRM)."""
     bootstraps = False
     """Train the continue logit on a bootstrapped target (HRM): costs a second forward pass."""
+    auxiliary_classes: int = 0
+    """Classes of an auxiliary head, whose logits ``forward`` gives as ``StepOutput.auxiliary``."""
     cycles: tuple[int, int] = (1, 1)
     """Rounds and latent updates in one step. A recipe's stage may lower them for a while, if ``forward`` reads them."""
     table: Any = None
@@ -116,11 +118,13 @@ class OwnNetwork(nn.Module):
         halt = out.halt_logits.float()
         halt = torch.stack([halt, torch.zeros_like(halt)], -1) if halt.ndim == 1 else halt
         shapes = {"logits": (out.logits.shape[:2], (batch, length)), "halt_logits": (halt.shape, (batch, 2))}
+        if self.auxiliary_classes and out.auxiliary is not None:
+            shapes["auxiliary"] = (out.auxiliary.shape, (batch, length, self.auxiliary_classes))
         shapes |= {f"state[{index}]": (part.shape[:1], (batch,)) for index, part in enumerate(out.state)}
         for name, (found, wanted) in shapes.items():
             if tuple(found) != wanted:
                 raise PluginError(f"{type(self).__name__}.forward: {name} begins {tuple(found)}, it must be {wanted}")
-        return StepOutput(tuple(part.detach() for part in out.state), out.logits.float(), halt)
+        return StepOutput(tuple(part.detach() for part in out.state), out.logits.float(), halt, out.auxiliary)
 
     def _measured(self, length: int) -> tuple[float, float]:
         """FLOPs of a forward pass and bytes kept for the backward one, of one row of ``length`` cells."""

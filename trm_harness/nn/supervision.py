@@ -131,6 +131,8 @@ class RecursiveNetwork(Protocol):
     """Halt when the halting logit beats the continue logit (HRM) instead of zero (TRM)."""
     bootstraps: bool
     """Train the continue logit on a bootstrapped target (HRM)."""
+    auxiliary_classes: int
+    """Classes of an auxiliary head, 0 without one."""
     cycles: tuple[int, int]
     """Rounds and latent updates in use; a recipe may lower them for a while."""
     table: Any

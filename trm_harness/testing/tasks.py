@@ -395,12 +395,19 @@ def training_draws_repeat(subject: TaskSubject) -> None:
             f"{what} {'differs' if same else 'is the same'}",
             "draw from np.random.default_rng([seed, index, size]) and keep no state",
         )
-    top, labels = subject.spec.vocab_size, first.labels[first.labels != IGNORE_LABEL]
+    size, length = first.tokens.shape
+    answers, further = first.labels[:, :length], first.labels[:, length:]
+    top, labels = subject.spec.vocab_size, answers[answers != IGNORE_LABEL]
     fits = int(first.tokens.min()) >= 0 and max(int(first.tokens.max()), int(labels.max())) < top
     demand(
-        fits and first.tokens.shape == first.labels.shape == first.positions.shape,
+        fits and first.tokens.shape == answers.shape == first.positions.shape,
         "drawn tokens, labels and positions do not fit the spec or one another",
         "draw int32 arrays [size, length] below vocab_size",
+    )
+    demand(
+        further.shape in ((size, 0), (size, length)) and bool(((further >= 0) | (further == IGNORE_LABEL)).all()),
+        "drawn auxiliary labels are not a class for each cell",
+        "let labels be [size, 2 * length], the second half a class from 0 or IGNORE_LABEL",
     )
 
 
@@ -416,7 +423,7 @@ def training_never_shows_held_out_answers(subject: TaskSubject) -> None:
     for bucket in source.buckets:
         drawn = source.draw(bucket, 0, 64 if subject.spec.seq_len < 100 else 8)
         rows = zip(drawn.tokens, drawn.labels, strict=True)
-        seen += sum(_example(tokens, labels) in held_out for tokens, labels in rows)
+        seen += sum(_example(tokens, labels[: len(tokens)]) in held_out for tokens, labels in rows)
     demand(seen == 0, f"{seen} drawn examples are evaluated puzzles", "train on the training split alone")
 
 

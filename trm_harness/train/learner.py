@@ -28,6 +28,7 @@ from trm_harness.nn.transfer import on_device
 from trm_harness.train.data import Drawn, Draws
 from trm_harness.train.engine import Engine, TorchEngine
 from trm_harness.train.recipe import Recipe, Stage
+from trm_harness.types import IGNORE_LABEL
 
 _LOSSES = ("loss", "lm_loss", "q_halt_loss")
 _MEANS = ("accuracy", "exact_accuracy", "steps")
@@ -123,7 +124,9 @@ class Learner:
         """Gradients of the whole step; sums over this process's rows, those of :attr:`sums`, left on the device."""
         recipe, bucket = self.recipe, drawn.bucket
         fresh = self.rows(drawn.rows).rows_at(self.own_rows)
-        if bucket not in self.carries:
+        known = self.carries.get(bucket)
+        # A resumed recipe may have switched auxiliary labels on or off: such rows cannot stand in one carry.
+        if known is None or known.rows.labels.shape[1] != fresh.labels.shape[1]:
             self.carries[bucket] = empty_carry(self.network, fresh)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + self.step)
         steps = stage.supervision_steps
@@ -186,12 +189,14 @@ class Learner:
         self.network.cycles = (stage.h_cycles or h, stage.l_cycles or l)
 
     def rows(self, drawn: TrainingRows) -> Rows:
-        """Drawn examples as tensors on the network's device. ``BadInput`` for auxiliary labels beyond its head."""
-        device, further = self.network.device, drawn.labels[:, drawn.tokens.shape[1] :]
-        if self.classes and further.size and further.max() >= self.classes:
+        """Drawn examples as tensors on the network's device. ``BadInput`` for auxiliary labels that its head lacks."""
+        device, length = self.network.device, drawn.tokens.shape[1]
+        further = drawn.labels[:, length:]
+        unknown = (further != IGNORE_LABEL) & ((further < 0) | (further >= self.classes))
+        if further.shape[1] not in (0, length) or (self.classes and unknown.any()):
             raise BadInput(
-                f"recipe: model.auxiliary is {self.classes}, but the source's auxiliary labels go up to "
-                f"{further.max()}: set it to {further.max() + 1}"
+                f"the source's auxiliary labels ({further.shape[1]} for {length} cells, up to {further.max()}) do not "
+                f"fit the network's head of {self.classes} classes: train with a model.auxiliary that fits them"
             )
         ids = self.model.identity_rows(drawn.identities)
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)

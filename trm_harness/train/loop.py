@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from trm_harness import machine
+from trm_harness.contracts import TrainingRows
 from trm_harness.errors import CheckFailed
 from trm_harness.files.names import METRICS_FILE
 from trm_harness.inference.interrupt import Interrupt
@@ -98,6 +99,7 @@ class _Sitting:
         self.watch = watch if self.leads else replace(watch, say=lambda message: None)
         self._gathers = machine.is_accelerator(str(learner.network.device)) and learner.engine.world == 1
         self._taken: list[tuple[Taken, float]] = []
+        self._told_of_labels = False
         self._began = self._saved = self._told = time.monotonic()
         self._cpu = time.process_time()
 
@@ -118,7 +120,9 @@ class _Sitting:
                 if self._patience_is_over():
                     why = "stopped early"
                     break
-                taken = learner.take(next(drawn), flags=(interrupt.asked, self._is_over(), self._is_due()))
+                batch = next(drawn)
+                self._warn_of_labels(batch.rows)
+                taken = learner.take(batch, flags=(interrupt.asked, self._is_over(), self._is_due()))
                 asked, over, due = taken.flags
                 self._after(taken, bool(due), sinks)
                 if asked or over:
@@ -128,6 +132,14 @@ class _Sitting:
             if self.validate and why != "interrupted" and self.progress.validated != learner.step:
                 self._validate(sinks)
             return self._finish(why, sinks)
+
+    def _warn_of_labels(self, rows: TrainingRows) -> None:
+        """Say once that auxiliary labels are drawn for nothing."""
+        if rows.labels.shape[1] > rows.tokens.shape[1] and not self.learner.classes and not self._told_of_labels:
+            self.watch.say(
+                "the source has auxiliary labels, but the network has no head for them: they are not learned"
+            )
+            self._told_of_labels = True
 
     def _warn_of_bfloat16(self) -> None:
         """A recipe made on one processor may crawl on another."""

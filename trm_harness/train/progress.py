@@ -15,7 +15,7 @@ from trm_harness.progress import duration, is_quiet
 METRICS = ("loss", "exact_accuracy", "accuracy", "steps")
 """Shown first, in this order."""
 NOT_SHOWN = ("step", "bucket", "lm_loss", "q_halt_loss", "halted", "seconds", "flags")
-"""What the shared loop reports besides. Any other number is a trainer's own and is shown too."""
+"""What the shared loop reports besides. Any other number, a trainer's own or the auxiliary loss, is shown too."""
 EVERY = 10.0
 """Seconds between plain lines."""
 FIRST = 3.0

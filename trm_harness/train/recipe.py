@@ -87,11 +87,12 @@ class Recipe:
     ``optimizer`` is ``adamatan2`` (the published one) or ``muon``: Muon for the matrices of the blocks and AdamATan2
     for the rest. ``table_lr`` and ``table_weight_decay`` are those of the puzzle table's sign-SGD;
     ``halt_exploration`` is the share of rows that must think for a random minimum of steps, ``deep_share`` of those
-    that may not halt by themselves at all: they leave by chance, at every depth alike. Rows that were right a step
-    before count ``stay_right`` times more, so that an answer that was found is kept. ``auxiliary_weight`` is that of
-    the loss of auxiliary labels, where the source has some and the network a head for them. ``ema_rate`` 0 trains
-    without an average. ``accumulate`` cuts the global batch of ``batch_size`` into so many micro-batches, which changes
-    memory and nothing else. With ``parts`` examples come from several tasks or files (``source`` is then unused).
+    that may not halt by themselves at all: they leave by chance, at every depth alike. Where a row was right a step
+    before, the loss of its answer counts 1 + ``stay_right`` times, so that what was found is kept.
+    ``auxiliary_weight`` is that of the loss of auxiliary labels, where the source has some and the network a head for
+    them. ``ema_rate`` 0 trains without an average. ``accumulate`` cuts the global batch of ``batch_size`` into so many
+    micro-batches, which changes memory and nothing else. With ``parts`` examples come from several tasks or files
+    (``source`` is then unused).
 
     Every ``validate_every`` steps (0: never) the average weights answer the first ``validation_limit`` held-out puzzles
     (0: all of them); ``patience`` stops after so many validations without a better one (0: never).

@@ -115,6 +115,12 @@ def build(job: Job) -> Parts:
     if given is not None:
         # Perhaps it was loaded to answer: without gradients.
         model.network.float().train().requires_grad_(True)
+    wanted, has = recipe.model.get("auxiliary", 0), getattr(model.network, "auxiliary_classes", 0)
+    if job.weights and wanted and wanted != has:
+        raise BadInput(
+            f"{Path(job.weights).name}: its network has {f'a head of {has} classes' if has else 'no auxiliary head'}, "
+            f"the recipe says model.auxiliary = {wanted}: leave it out, or begin without these weights"
+        )
     if job.weights:
         source = continued(source, Path(job.weights))
     check = _check(task, source, recipe)
