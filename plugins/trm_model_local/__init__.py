@@ -24,7 +24,7 @@ CONV = {
     "puzzle_dim": 0,
     "broadcast": True,
 }
-MESSAGE = CONV | {"mixer": "messages", "message": 16}
+MESSAGE = CONV | {"mixer": "messages", "message": 16, "auxiliary": 0}
 RELATIONAL = {
     "hidden_size": 32,
     "width": 64,
