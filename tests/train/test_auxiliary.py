@@ -22,7 +22,7 @@ from trm_harness.nn.supervision import Rows, State, StepOutput
 from trm_harness.train.learner import Learner
 from trm_harness.train.loop import fit
 from trm_harness.train.recipe import Recipe
-from trm_harness.train.session import Job, build
+from trm_harness.train.session import Job, build, run
 from trm_harness.train.trainer import Settings, Watch
 from trm_harness.types import IGNORE_LABEL
 
@@ -144,6 +144,13 @@ def test_weights_without_the_head_are_refused_where_the_recipe_wants_one(tmp_pat
     job = Job("maze-8x8", "trm-message-nano", plan(), weights=str(tmp_path / "plain.safetensors"))
     with pytest.raises(BadInput, match=r"no auxiliary head, the recipe says model.auxiliary = 4"):
         build(job)
+
+
+def test_a_head_that_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    wanted = recipe(source={"puzzles": 20, "directions": True}, model=SMALL | {"auxiliary": 3})
+    with pytest.raises(BadInput, match=r"do not fit the network's head of 3 classes"):
+        run(Job("maze-8x8", "trm-message-nano", wanted), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 class Mine(OwnNetwork):

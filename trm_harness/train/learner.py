@@ -190,14 +190,8 @@ class Learner:
 
     def rows(self, drawn: TrainingRows) -> Rows:
         """Drawn examples as tensors on the network's device. ``BadInput`` for auxiliary labels that its head lacks."""
-        device, length = self.network.device, drawn.tokens.shape[1]
-        further = drawn.labels[:, length:]
-        unknown = (further != IGNORE_LABEL) & ((further < 0) | (further >= self.classes))
-        if further.shape[1] not in (0, length) or (self.classes and unknown.any()):
-            raise BadInput(
-                f"the source's auxiliary labels ({further.shape[1]} for {length} cells, up to {further.max()}) do not "
-                f"fit the network's head of {self.classes} classes: train with a model.auxiliary that fits them"
-            )
+        check_auxiliary(drawn, self.classes)
+        device = self.network.device
         ids = self.model.identity_rows(drawn.identities)
         arrays = (drawn.tokens, drawn.labels, drawn.positions, ids)
         return Rows(*(on_device(array, device) for array in arrays), canvas_of(drawn.positions))
@@ -222,6 +216,18 @@ class Learner:
             **means,
             **taken.own,
         }
+
+
+def check_auxiliary(drawn: TrainingRows, classes: int) -> None:
+    """``BadInput`` for auxiliary labels that are not one a cell, or that a head of ``classes`` (0: no head) lacks."""
+    length = drawn.tokens.shape[1]
+    further = drawn.labels[:, length:]
+    unknown = (further != IGNORE_LABEL) & ((further < 0) | (further >= classes))
+    if further.shape[1] not in (0, length) or (classes and unknown.any()):
+        raise BadInput(
+            f"the source's auxiliary labels ({further.shape[1]} for {length} cells, up to {further.max()}) do not fit "
+            f"the network's head of {classes} classes: train with a model.auxiliary that fits them"
+        )
 
 
 def check_split(recipe: Recipe, world: int) -> None:

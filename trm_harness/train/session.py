@@ -26,6 +26,7 @@ from trm_harness.record import environment
 from trm_harness.registry import Registry, default
 from trm_harness.specs import ModelSpec, TaskSpec
 from trm_harness.train.declared import continued, from_files
+from trm_harness.train.learner import check_auxiliary
 from trm_harness.train.log import write_curve
 from trm_harness.train.loop import CHECKPOINTS
 from trm_harness.train.mixture import ManyValidators, mixture, part_validators
@@ -121,6 +122,9 @@ def build(job: Job) -> Parts:
             f"{Path(job.weights).name}: its network has {f'a head of {has} classes' if has else 'no auxiliary head'}, "
             f"the recipe says model.auxiliary = {wanted}: leave it out, or begin without these weights"
         )
+    # Before anything is written, where there is a head to be wrong about.
+    for bucket in source.buckets if has else ():
+        check_auxiliary(source.draw(bucket, 1, 1), has)
     if job.weights:
         source = continued(source, Path(job.weights))
     check = _check(task, source, recipe)
