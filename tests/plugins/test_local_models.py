@@ -47,13 +47,18 @@ def logits(model: TorchModel, tokens: np.ndarray, steps: int = 1) -> torch.Tenso
     return out.logits
 
 
-def test_a_convolution_reaches_as_far_as_its_layers() -> None:
+def changed_by(name: str, row: int, column: int) -> torch.Tensor:
+    """Cells of an 8x8 canvas that two layers answer otherwise when the one at (row, column) is another."""
     # Through the prefix a cell would see all others.
-    model = make("trm-conv-nano", CANVAS, h_cycles=1, l_cycles=1, layers=1, broadcast=False)
+    model = make(name, CANVAS, h_cycles=1, l_cycles=1, layers=1, broadcast=False)
     one = np.full((1, 8, 8), 2)
     other = one.copy()
-    other[0, 0, 0] = 1
-    changed = (logits(model, one) - logits(model, other)).abs().sum(-1).reshape(8, 8) > 1e-7
+    other[0, row, column] = 1
+    return (logits(model, one) - logits(model, other)).abs().sum(-1).reshape(8, 8) > 1e-7
+
+
+def test_a_convolution_reaches_as_far_as_its_layers() -> None:
+    changed = changed_by("trm-conv-nano", 0, 0)
     # Two layers: cells two away change, cells three away do not.
     assert changed[:3, :3].all()
     assert not changed[3:].any()
@@ -61,11 +66,7 @@ def test_a_convolution_reaches_as_far_as_its_layers() -> None:
 
 
 def test_messages_reach_the_four_neighbours_a_layer() -> None:
-    model = make("trm-message-nano", CANVAS, h_cycles=1, l_cycles=1, layers=1, broadcast=False)
-    one = np.full((1, 8, 8), 2)
-    other = one.copy()
-    other[0, 3, 3] = 1
-    changed = (logits(model, one) - logits(model, other)).abs().sum(-1).reshape(8, 8) > 1e-7
+    changed = changed_by("trm-message-nano", 3, 3)
     row, column = np.indices((8, 8))
     assert (changed.numpy() == (abs(row - 3) + abs(column - 3) <= 2)).all()
 

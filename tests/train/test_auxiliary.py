@@ -27,8 +27,6 @@ from trm_harness.train.trainer import Settings, Watch
 from trm_harness.types import IGNORE_LABEL
 
 SMALL = {"hidden_size": 16, "width": 16, "message": 4}
-
-
 KIND = "stablemax_cross_entropy"
 
 
@@ -69,7 +67,7 @@ def test_the_head_learns_and_its_loss_is_logged(tmp_path: Path) -> None:
     assert "auxiliary_head.weight" in load_file(tmp_path / "weights.safetensors")
 
 
-def test_its_weight_is_the_recipes(tmp_path: Path) -> None:
+def test_its_weight_is_the_recipes() -> None:
     one, none = (learner(plan(auxiliary_weight=weight)) for weight in (0.3, 0.0))
     losses = [made.advance() for made in (one, none)]
     assert losses[0]["auxiliary_loss"] == losses[1]["auxiliary_loss"] > 0
@@ -111,7 +109,10 @@ def test_a_head_without_labels_learns_nothing() -> None:
 def test_labels_switched_on_at_a_resume_start_the_rows_anew(tmp_path: Path) -> None:
     without, on = (recipe(source={"puzzles": 20} | more, model=SMALL) for more in ({}, {"directions": True}))
     fit(learner(without), tmp_path, settings=Settings(seconds=0.0))
-    fit(learner(on), tmp_path, resume=True)
+    resumed = learner(on)
+    fit(resumed, tmp_path, resume=True)
+    (carry,) = resumed.carries.values()
+    assert (resumed.step, carry.rows.labels.shape) == (10, (8, 128))
 
 
 def drawn(change: Callable[[NDArray[np.int32]], NDArray[np.int32]]) -> Learner:
@@ -171,16 +172,12 @@ class Mine(OwnNetwork):
         return StepOutput((latent,), self.answer(latent), self.halt(latent.mean(1))[:, 0], self.way(latent))
 
 
-def test_a_network_of_ones_own_may_have_a_head(tmp_path: Path) -> None:
+def test_a_network_of_ones_own_may_have_a_head() -> None:
     network = Mine(6, 64)
-    batch = rows_of_mazes()
+    cells = torch.randint(1, 6, (2, 64), generator=torch.Generator().manual_seed(0))
+    batch = Rows(cells, cells, torch.arange(64).expand(2, 64), torch.zeros(2, 1, dtype=torch.int64))
     out = network(network.initial_state(2, 64), batch)
     assert out.auxiliary.shape == (2, 64, 4)
     network.auxiliary_classes = 3
     with pytest.raises(PluginError, match=r"auxiliary begins \(2, 64, 4\), it must be \(2, 64, 3\)"):
         network(network.initial_state(2, 64), batch)
-
-
-def rows_of_mazes() -> Rows:
-    cells = torch.randint(1, 6, (2, 64), generator=torch.Generator().manual_seed(0))
-    return Rows(cells, cells, torch.arange(64).expand(2, 64), torch.zeros(2, 1, dtype=torch.int64))

@@ -30,9 +30,9 @@ def test_the_rows_that_were_right_weigh_more_while_they_stay(monkeypatch: pytest
     wanted = recipe(stay_right=10.0, halt_exploration=1.0)
     made, told, right = Learner(*parts(wanted), wanted), [], []
 
-    def watched(*args: object) -> object:
-        told.append(args[-1])
-        found = supervision_loss(*args)
+    def watched(*args: object, row_weights: torch.Tensor, **more: object) -> object:
+        told.append(row_weights)
+        found = supervision_loss(*args, row_weights=row_weights, **more)
         # Every second row counts as right, whatever it says.
         found.correct = torch.arange(8) % 2 == len(told) % 2
         right.append(found.correct)

@@ -52,7 +52,7 @@ class Board:
         return 1 << (row * self.stride + column)
 
     def steps(self, cell: int) -> tuple[int, int, int, int]:
-        """The cells below, left, right and above, in the order of preference of :func:`solve`."""
+        """The cells below, left, right and above of a cell or set, in the order of preference of :func:`solve`."""
         return cell << self.stride, cell >> 1, cell << 1, cell >> self.stride
 
     def layers(self, free: int, source: int, stop: int = 0) -> list[int]:
@@ -129,12 +129,11 @@ def directions(question: Grid) -> NDArray[np.int8]:
     the preference of :func:`solve`; -1 for walls, the goal and cells from which no way leads there.
     """
     maze = Maze.of(question)
-    stride, layers = maze.board.stride, maze.board.layers(maze.free, maze.goal)
     ways = [0, 0, 0, 0]
-    for nearer, here in pairwise(layers):
+    for nearer, here in pairwise(maze.board.layers(maze.free, maze.goal)):
         left = here
-        # The cells that have one of the nearer layer below, left, right, above.
-        for way, found in enumerate((nearer >> stride, nearer << 1, nearer >> 1, nearer << stride)):
+        # Above the nearer layer are the cells that go down to it, right of it those that go left, and so on.
+        for way, found in enumerate(reversed(maze.board.steps(nearer))):
             ways[way] |= found & left
             left &= ~found
     told = np.full(question.shape, -1, np.int8)

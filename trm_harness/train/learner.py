@@ -149,10 +149,18 @@ class Learner:
     def _supervise(self, carry: Carry, fresh: Rows, minimum: Tensor, steps: int) -> tuple[Carry, SupervisionLoss]:
         lookup = None if self.network.table is None else self._lookup
         carry, output, target = supervise(self.network, carry, fresh, lookup, steps, True, minimum)
+        recipe = self.recipe
         loss = supervision_loss(
-            *(output.logits, output.halt_logits, carry.rows.labels, carry.halted, carry.steps),
-            *(target, self.recipe.loss, output.auxiliary, self.recipe.auxiliary_weight),
-            1.0 + self.recipe.stay_right * carry.right if self.recipe.stay_right else None,
+            output.logits,
+            output.halt_logits,
+            carry.rows.labels,
+            carry.halted,
+            carry.steps,
+            target,
+            recipe.loss,
+            auxiliary=output.auxiliary,
+            auxiliary_weight=recipe.auxiliary_weight,
+            row_weights=1.0 + recipe.stay_right * carry.right if recipe.stay_right else None,
         )
         carry.right = loss.correct
         return carry, loss
