@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from trm_harness.loading import task_of
 from trm_harness.nn.model import TorchModel
 from trm_harness.record import read
 from trm_harness.train.adapt import Adaptation, AdaptedModel, Demonstrations
-from trm_harness.types import IDENTITY, Batch
+from trm_harness.types import IDENTITY, Batch, Puzzle
+from trm_task_arc import transforms
 
 __all__ = ["call"]
 
@@ -188,6 +190,69 @@ def test_what_cannot_adapt_is_refused(task: Task) -> None:
         AdaptedModel(without, task, Adaptation("puzzle-embedding", 3))
 
 
+def test_settings_of_learning_are_those_of_a_recipe(task: Task, call: Call) -> None:
+    model = network(task, "table")
+    for settings, complaint in (
+        ({"dtype": "bfloat16"}, "adapt-set dtype does not exist"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd' is unknown"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ):
+        with pytest.raises(BadInput, match=complaint):
+            AdaptedModel(model, task, Adaptation("full", 3, settings=settings))
+    settings = {"optimizer": "muon", "loss": "softmax_cross_entropy", "lr_end": 1e-4, "warmup": 2, "batch_size": 4}
+    recipe = Adaptation("full", 5, lr=1e-2, settings=settings).recipe(supervision_steps=4)
+    stage = recipe.stages[0]
+    assert (recipe.optimizer, recipe.loss, recipe.batch_size) == ("muon", "softmax_cross_entropy", 4)
+    assert (stage.steps, stage.lr, stage.lr_end, stage.warmup, stage.supervision_steps) == (5, 1e-2, 1e-4, 2, 4)
+    chosen = ("--adapt", "full", "--adapt-steps", "2", "--steps", "1", "--puzzles", "66e6c45b")
+    eight = ("eval", "--task", "arc1", "--model", "trm-message-pico", "--untrained", *chosen)
+    said = call(*eight, "--adapt-set", "optimizer=muon", "--adapt-set", "batch_size=4", "--out", "run")
+    assert said.code == 0, said.err
+    assert read(Path("run")).protocol.adapt_settings == {"optimizer": "muon", "batch_size": 4}
+    Path("again.toml").write_text(call("runs", "config", "run").out)
+    assert call("eval", "--config", "again.toml", "--out", "again").code == 0
+    again = Path("again/001-arc1-trm-message-pico")
+    assert read(again).protocol == read(Path("run")).protocol
+    assert (again / "candidates.csv").read_text() == Path("run/candidates.csv").read_text()
+    refused = call("eval", "--task", "arc1", "--model", "trm-7m", "--adapt-set", "optimizer=muon", "--limit", "1")
+    assert (refused.code, "give --adapt with it" in refused.err) == (2, True)
+
+
+def test_processes_share_what_they_learn(call: Call) -> None:
+    chosen = ("--puzzles", "66e6c45b,3b4c2228,68b67ca3", "--augment", "12", "--steps", "1", "--adapt", "full")
+    some = ("eval", "--task", "arc1", "--model", "trm-message-pico", "--untrained", *chosen, "--adapt-steps", "2")
+    for count in ("1", "2"):
+        said = call(*some, "--processes", count, "--out", count)
+        assert said.code == 0, said.err
+    assert Path("2/candidates.csv").read_text() == Path("1/candidates.csv").read_text()
+    assert read(Path("1")).cost.usage["adaptation_steps"] == 6
+    # Two processes may meet a task at the same time, and then both learn it.
+    assert 6 <= read(Path("2")).cost.usage["adaptation_steps"] <= 12
+
+
+@pytest.mark.parametrize("mode", ["full", "puzzle-embedding"])
+def test_what_another_process_learnt_is_read_as_it_was(task: Task, tmp_path: Path, mode: str) -> None:
+    puzzle = next(puzzle for puzzle in task.puzzles("evaluation") if puzzle.group == "66e6c45b")
+    first, second = (adapted(task, mode=mode, steps=2) for _ in range(2))
+    first.share(tmp_path)
+    second.share(tmp_path)
+    learnt, read_back = first.learn(puzzle), second.learn(puzzle)
+    assert (first.usage(), second.usage()) == ({"adaptation_steps": 2.0}, {"adaptation_steps": 0.0})
+    assert (read_back.identities, read_back.losses) == (learnt.identities, learnt.losses)
+    assert torch.equal(read_back.rows, learnt.rows)
+    assert read_back.parameters.keys() == learnt.parameters.keys()
+    assert all(torch.equal(read_back.parameters[name], value) for name, value in learnt.parameters.items())
+
+
+def test_what_was_learnt_longest_ago_is_forgotten_first(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("trm_harness.train.adapt"), "KEPT", 1)
+    model = adapted(task, mode="full", steps=1)
+    puzzles = {puzzle.group: puzzle for puzzle in task.puzzles("evaluation")}
+    for group in ("66e6c45b", "66e6c45b", "3b4c2228", "66e6c45b"):
+        model.learn(puzzles[group])
+    assert model.usage() == {"adaptation_steps": 3.0}
+
+
 def test_weights_that_met_no_renamed_colours_ask_for_turns_only() -> None:
     """A task learnt under turns votes over the eight dihedral views; colours stay as they are."""
     turning = task_of("arc1", views="turns")
@@ -197,6 +262,33 @@ def test_weights_that_met_no_renamed_colours_ask_for_turns_only() -> None:
     for view in views:
         shown = turning.transform(puzzle, view)
         assert np.array_equal(np.bincount(shown.input.ravel()), np.bincount(puzzle.input.ravel()))
+
+
+def test_free_colours_are_those_without_a_part_of_their_own() -> None:
+    free = task_of("arc1", views="free-colours")
+    grids = [np.array(rows, dtype=np.uint8) for rows in ([[0, 1, 2], [0, 5, 2]], [[0, 1, 2], [7, 5, 2]])]
+    more = [np.array(rows, dtype=np.uint8) for rows in ([[0, 2, 3], [0, 5, 3]], [[0, 2, 3], [7, 5, 3]])]
+    puzzle = Puzzle("own/0", "own", grids[0], None, (tuple(grids), tuple(more)))
+    # 2 and 5 are in every demonstration, 7 in outputs only; 1 and 3 come and go, the rest was never seen.
+    views = free.transforms(puzzle, 200, 0)
+    assert (views[0], len(set(views)), views[:50]) == ("", 200, free.transforms(puzzle, 50, 0))
+    assert views != free.transforms(puzzle, 200, 1)
+    kept = np.array([[0, 2, 5, 7]], dtype=np.uint8)
+    others = np.array([[1, 3, 4, 6, 8, 9]], dtype=np.uint8)
+    for view in views:
+        assert sorted(transforms.apply(kept, view).ravel()) == [0, 2, 5, 7]
+        assert sorted(transforms.apply(others, view).ravel()) == [1, 3, 4, 6, 8, 9]
+        colours = transforms.parse(view).permutation
+        assert colours[kept].tolist() == kept.tolist()
+        assert np.array_equal(free.invert(free.transform(puzzle, view).input, view), puzzle.input)
+    assert len({transforms.parse(view).permutation.tobytes() for view in views}) > 100
+
+
+def test_a_rule_that_uses_every_colour_has_the_eight_turns() -> None:
+    free = task_of("arc1", views="free-colours")
+    every = np.arange(10, dtype=np.uint8).reshape(2, 5)
+    views = free.transforms(Puzzle("own/0", "own", every, None, ((every, every),)), 1000, 0)
+    assert sorted(views) == sorted(transforms.turns(8))
 
 
 def test_the_rate_reaches_the_network_and_the_record(call: Call) -> None:

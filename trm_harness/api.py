@@ -236,9 +236,16 @@ class LoadedModel:
         """Answer the task's puzzles and score the answers: :func:`evaluate` with this task and model."""
         return evaluate(self.task.spec.id, self, **choices)
 
-    def adapted(self, mode: str = "puzzle-embedding", steps: int = 100, lr: float = 1e-4) -> LoadedModel:
+    def adapted(
+        self,
+        mode: str = "puzzle-embedding",
+        steps: int = 100,
+        lr: float = 1e-4,
+        settings: Mapping[str, Any] | None = None,
+    ) -> LoadedModel:
         """The model that learns each task of its split from its demonstrations before it answers it."""
-        return _load(self.choices.but(adapt=mode, adapt_steps=whole("steps", steps), adapt_lr=lr), self.objects)
+        how = {"adapt": mode, "adapt_steps": whole("steps", steps), "adapt_lr": lr, "adapt_settings": settings or {}}
+        return _load(self.choices.but(**how), self.objects)
 
     def __repr__(self) -> str:
         size, depth = self.facts.parameters.network, self.facts.effective_depth
@@ -288,6 +295,7 @@ def load_model(
     adapt: str = "",
     adapt_steps: int = 100,
     adapt_lr: float = 1e-4,
+    adapt_settings: Mapping[str, Any] | None = None,
     revision: str = "main",
 ) -> LoadedModel:
     """A model, ready to answer.
@@ -300,8 +308,8 @@ def load_model(
     ``weights`` is a file to take instead of the zoo's, ``untrained`` draws random ones by ``seed``; ``settings`` change
     the model's configuration, ``compiled`` compiles the network. ``data`` are puzzles of your own for the task.
     ``adapt`` (``puzzle-embedding`` or ``full``) learns each task from its demonstrations first: ``adapt_steps`` steps,
-    ``augment`` views, the network at the rate ``adapt_lr``. ``BadInput`` or ``UnknownName`` for what does not exist or
-    does not go together.
+    ``augment`` views, the network at the rate ``adapt_lr``, and ``adapt_settings`` as in a training recipe.
+    ``BadInput`` or ``UnknownName`` for what does not exist or does not go together.
     """
     chosen = {name: value for name, value in locals().items() if name not in ("model", "task", "revision")}
     model_name, model_objects = _named(model, revision)
@@ -342,6 +350,7 @@ def evaluate(
     adapt: str | None = None,
     adapt_steps: int | None = None,
     adapt_lr: float | None = None,
+    adapt_settings: Mapping[str, Any] | None = None,
     allow_contaminated: bool = False,
     processes: int = 1,
     out: str | Path | None = None,
@@ -609,8 +618,7 @@ def _clean(choices: Mapping[str, Any]) -> dict[str, Any]:
         kept["puzzles"] = tuple(part.strip() for part in kept["puzzles"].split(","))
     if "puzzles" in kept:
         kept["puzzles"] = tuple(map(str, kept["puzzles"]))
-    if "settings" in kept:
-        kept["settings"] = dict(kept["settings"] or {})
+    kept |= {name: dict(kept[name] or {}) for name in ("settings", "adapt_settings") if name in kept}
     return kept
 
 

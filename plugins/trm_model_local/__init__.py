@@ -86,6 +86,14 @@ SPECS = (
         _CONV.format("0.37 million parameters, and puzzle identities through its prefix"),
         CONV | {"hidden_size": 128, "width": 256, "puzzle_dim": 512} | _CANVAS,
     ),
+    _spec(
+        "trm-message-pico",
+        "TRM message, pico",
+        _MESSAGE.format("15,000 parameters, small enough to learn each puzzle's rule by itself (--adapt full)"),
+        MESSAGE
+        | {"hidden_size": 32, "width": 64, "message": 8, "layers": 1, "h_cycles": 1, "l_cycles": 5}
+        | {"supervision_steps": 4, "broadcast": False, "encoding": {"canvas": "fit", "views": "free-colours"}},
+    ),
     _spec("trm-message-nano", "TRM message, nano", _MESSAGE.format("107,000 parameters"), MESSAGE),
     _spec(
         "trm-message-mini",

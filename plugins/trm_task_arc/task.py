@@ -88,6 +88,8 @@ class ArcTask:
             return self._reference_views.get(puzzle.group, [""])[:count]
         if kind == "turns":
             return transforms.turns(count)
+        if kind == "free-colours":
+            return transforms.sample_free(puzzle, count, seed)
         return transforms.sample(puzzle.group, count, seed)
 
     def transform(self, puzzle: Puzzle, name: str) -> Puzzle:

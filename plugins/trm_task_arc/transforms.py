@@ -7,7 +7,9 @@ Colour 0 stays fixed in every sampled view, as in the reference, though any perm
 from __future__ import annotations
 
 import hashlib
+import math
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from trm_harness import augment
 from trm_harness.errors import BadInput
-from trm_harness.types import IDENTITY, Grid
+from trm_harness.types import IDENTITY, Grid, Puzzle
 
 SEPARATOR = "|||"
 SAME_COLOURS = "0123456789"
@@ -95,6 +97,31 @@ def random_view(rng: np.random.Generator, turns: bool = True, colours: bool = Tr
     """A uniformly drawn view that keeps colour 0; may be the identity. Without ``turns`` or ``colours`` those stay."""
     dihedral = int(rng.integers(8)) if turns else 0
     return name_of(dihedral, np.concatenate([[0], rng.permutation(9) + 1]) if colours else np.arange(10))
+
+
+def sample_free(puzzle: Puzzle, count: int, seed: int) -> list[str]:
+    """Like :func:`sample`, but only the :func:`free_colours` of the puzzle are renamed; as many views as there are."""
+    free = free_colours(puzzle.demonstrations)
+    most = min(count, 8 * math.factorial(len(free)))
+    names = {IDENTITY: None}
+    rng = np.random.Generator(np.random.Philox(_seed(f"free\n{puzzle.group}", seed)))
+    while len(names) < most:
+        permutation = np.arange(10)
+        permutation[free] = rng.permutation(free)
+        names[name_of(int(rng.integers(8)), permutation)] = None
+    return list(names)[:count]
+
+
+def free_colours(demonstrations: Sequence[tuple[Grid, Grid]]) -> list[int]:
+    """Colours that play no part of their own in any demonstration, ascending: whatever the rule is, it treats them
+    alike, as far as the demonstrations tell.
+
+    A colour plays one if it is 0, is in every demonstration, or is in some output but not in its input.
+    """
+    shown = [(set(np.unique(question)), set(np.unique(answer))) for question, answer in demonstrations]
+    everywhere = set.intersection(*(before | after for before, after in shown)) if shown else set(range(10))
+    introduced = set().union(*(after - before for before, after in shown))
+    return sorted(set(range(1, 10)) - everywhere - introduced)
 
 
 def turns(count: int) -> list[str]:

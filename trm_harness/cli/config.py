@@ -22,6 +22,8 @@ NOT_IN_A_FILE = ("config", "resume", "json", "dry-run", "help")
 """Options that a file cannot hold."""
 LIST_OPTIONS = ("log",)
 """Options that may be given again: each value of their list is one."""
+TABLES = {"settings": "--set", "adapt_settings": "--adapt-set"}
+"""Keys that are tables, and the option that each of their lines is."""
 OWN_LISTS = ("puzzles", *LIST_OPTIONS)
 """Keys whose list is one value."""
 MOST = 1000
@@ -82,6 +84,7 @@ def config_of(folder: Path) -> str:
     values |= {"compile": True} if launch.compiled else {}
     if launch.adapt:
         values |= {"adapt": launch.adapt, "adapt_steps": launch.adapt_steps, "adapt_lr": launch.adapt_lr}
+        values |= {"adapt_settings": dict(launch.adapt_settings)}
     values |= {"settings": dict(launch.settings)} if launch.settings else {}
     return f"# run {folder.name}: trm-harness eval --config FILE runs it again\n{tomlkit.dumps(values)}"
 
@@ -123,15 +126,16 @@ def _parsed(values: Mapping[str, Any], command: click.Command, where: str) -> di
 
 def _arguments(key: str, value: Any, command: click.Command, where: str) -> list[str]:
     """A key and its value as they would stand on the command line."""
-    if key == "settings":
+    if key in TABLES:
         if not isinstance(value, dict):
-            raise BadInput(f"{where}: settings must be a table, [settings]")
-        return [part for name, item in value.items() for part in ("--set", f"{name}={json.dumps(item)}")]
+            raise BadInput(f"{where}: {key} must be a table, [{key}]")
+        return [part for name, item in value.items() for part in (TABLES[key], f"{name}={json.dumps(item)}")]
     options = {option.removeprefix("--"): parameter for parameter in command.params for option in parameter.opts}
     name = key.replace("_", "-")
-    if name not in options or name in NOT_IN_A_FILE or name == "set":
-        known = sorted({option.replace("-", "_") for option in options} - {*NOT_IN_A_FILE, "dry_run", "set"})
-        raise BadInput(f"{where}: unknown key {key!r}: known are settings, {', '.join(known)}")
+    if name not in options or name in NOT_IN_A_FILE or f"--{name}" in TABLES.values():
+        known = {option for option in options if f"--{option}" not in TABLES.values()} - set(NOT_IN_A_FILE)
+        known = sorted(option.replace("-", "_") for option in known)
+        raise BadInput(f"{where}: unknown key {key!r}: known are {', '.join((*TABLES, *known))}")
     if getattr(options[name], "is_flag", False):
         if not isinstance(value, bool):
             raise BadInput(f"{where}: {key} must be true or false, not {value!r}")

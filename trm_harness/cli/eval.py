@@ -106,6 +106,13 @@ KEPT_ON_RESUME = {"resumed", "as_json", "processes"}
     help="Rate at which --adapt full moves the network.",
 )
 @click.option(
+    "--adapt-set",
+    "adapt_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change how --adapt learns: optimizer, loss, batch_size, lr_end ... as in a training recipe.",
+)
+@click.option(
     "--allow-contaminated", is_flag=True, help="Run on puzzles that the weights were trained on: flagged, never ranked."
 )
 @data_option
@@ -290,6 +297,7 @@ def _choices(given: Mapping[str, Any]) -> Choices:
     same = {name: given[name] for name in Choices.names() if name in given}
     changed = {name: given[name] or "" for name in ("split", "adapt")}
     changed |= {"puzzles": puzzles, "settings": settings_of(given["settings"])}
+    changed |= {"adapt_settings": settings_of(given["adapt_settings"], "--adapt-set")}
     return Choices.of(given["task_name"], given["model_name"], **same | changed)
 
 

@@ -71,7 +71,7 @@ class Setting:
     the puzzles are not the task's published ones, ``command`` is the exact command, ``launch`` what the caller needs
     to make task and model again, ``distributions`` the plugins' packages, ``contamination`` what a check of the
     declaration against the evaluated puzzles found (``None``: nobody checked), ``notes`` what a reader of the score
-    should know. ``adapt``, ``adapt_steps`` and ``adapt_lr`` say how the model learns each task before it answers it.
+    should know. ``adapt`` and what follows say how the model learns each task before it answers it.
     """
 
     device: str = "cpu"
@@ -89,6 +89,7 @@ class Setting:
     adapt: str = ""
     adapt_steps: int = 0
     adapt_lr: float | None = None
+    adapt_settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ class _Run:
         )
         view, observers = record.model_copy(deep=True), Observers(self.watchers.hooks)
         observers.tell("run_started", run=view)
-        clock = _Meter(done, self.model)
+        clock = _Meter(done, self.model, self.workers)
         try:
             self._predict(clock, lambda rows: observers.tell("batch_predicted", run=view, batch=rows))
             whole = clock.rows == self.work.total
@@ -411,8 +412,8 @@ def _key(asked: Asked) -> Key:
 class _Meter:
     """Seconds, rows and the model's own counts of a sitting; ``rows`` are those in the journal."""
 
-    def __init__(self, rows: int, model: Model) -> None:
-        self.rows, self._model = rows, model
+    def __init__(self, rows: int, model: Model, workers: Workers | None = None) -> None:
+        self.rows, self._model, self._workers = rows, model, workers
         self._rows_before, self._began, self._usage_before = rows, time.monotonic(), self._counts()
 
     def session(self, started: str) -> SessionEntry:
@@ -422,7 +423,8 @@ class _Meter:
         return SessionEntry(started=started, seconds=seconds, rows=rows, usage=usage)
 
     def _counts(self) -> dict[str, float]:
-        return plain(self._model.usage()) if isinstance(self._model, Metered) else {}
+        own = plain(self._model.usage()) if isinstance(self._model, Metered) else {}
+        return {name: count + (self._workers.used[name] if self._workers else 0) for name, count in own.items()}
 
 
 def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any]:

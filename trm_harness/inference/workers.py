@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context, parent_process
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol, runtime_checkable
 
 from trm_harness.contracts import Metered, Model, Task
 from trm_harness.errors import BadInput, CheckFailed
@@ -34,17 +36,30 @@ _AHEAD = 2
 """Batches waiting for each process: enough to keep it busy, few enough that little is lost by Ctrl-C."""
 
 
+@runtime_checkable
+class Sharing(Protocol):
+    """A model that learns while it answers, and can leave what it learnt to other processes."""
+
+    def share(self, folder: Path) -> None:
+        """From now on keep in ``folder`` what is learnt, and read there what another process kept."""
+        ...
+
+
 @dataclass(frozen=True)
 class Workers:
-    """``count`` processes; ``build(place)`` gives each its task and model and must survive pickling."""
+    """``count`` processes; ``build(place)`` gives each its task and model and must survive pickling.
+
+    ``used`` adds up what the processes' models say they used (see :class:`~trm_harness.contracts.Metered`).
+    """
 
     count: int
     build: Callable[[int], tuple[Task, Model]]
+    used: Counter[str] = field(default_factory=Counter)
 
     def check(self, model: Model) -> None:
         """``BadInput`` for a model that several processes cannot share."""
         check_processes(self.count)
-        if isinstance(model, Metered):
+        if isinstance(model, Metered) and not isinstance(model, Sharing):
             raise BadInput(f"model {model.spec.id} keeps one account of what it uses: leave --processes out")
 
     def answers(self, batches: Batches, options: StepOptions, ticks: Ticks) -> Answered:
@@ -53,15 +68,25 @@ class Workers:
         places = context.SimpleQueue()
         for index in range(self.count):
             places.put(index)
-        waiting: deque[tuple[int, list[Asked], Future[list[Row]]]] = deque()
+        waiting: deque[tuple[int, list[Asked], Future[tuple[list[Row], Counter[str]]]]] = deque()
         died = "a process that answers died (out of memory?): try --resume with fewer processes"
-        with pool_of(self.count, died, _begin, places, self.build) as pool:
+        with (
+            TemporaryDirectory(prefix="trm-harness-") as folder,
+            pool_of(self.count, died, _begin, places, self.build, Path(folder)) as pool,
+        ):
             for before, batch in batches:
                 waiting.append((before, batch, pool.submit(_answer, batch, options)))
                 if len(waiting) >= self.count * _AHEAD:
-                    yield _next(waiting, ticks)
+                    yield self._next(waiting, ticks)
             while waiting:
-                yield _next(waiting, ticks)
+                yield self._next(waiting, ticks)
+
+    def _next(self, waiting: deque[Any], ticks: Ticks) -> tuple[int, list[Asked], list[Row]]:
+        before, batch, future = waiting.popleft()
+        rows, used = future.result()
+        self.used.update(used)
+        ticks(before, len(batch))(1.0)
+        return before, batch, rows
 
 
 @contextmanager
@@ -85,23 +110,22 @@ def one_by_one(task: Task, model: Model, batches: Batches, options: StepOptions,
         yield before, batch, predict(task, model, batch, options, ticks(before, len(batch)))
 
 
-def _next(waiting: deque[Any], ticks: Ticks) -> tuple[int, list[Asked], list[Row]]:
-    before, batch, future = waiting.popleft()
-    rows = future.result()
-    ticks(before, len(batch))(1.0)
-    return before, batch, rows
-
-
 _own: dict[str, Callable[[], tuple[Task, Model]]] = {}
 """How a process makes its own task and model; afterwards, how it gets at them."""
 
 
-def _begin(places: Any, build: Callable[[int], tuple[Task, Model]]) -> None:
+def _begin(places: Any, build: Callable[[int], tuple[Task, Model]], folder: Path) -> None:
     leave_stopping_to_parent()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     place = places.get()
     # Made with the first batch: what goes wrong here would be "a process died", there it is told as what it is.
-    _own["made"] = lambda: build(place)
+    _own["made"] = lambda: _sharing(build(place), folder)
+
+
+def _sharing(made: tuple[Task, Model], folder: Path) -> tuple[Task, Model]:
+    if isinstance(made[1], Sharing):
+        made[1].share(folder)
+    return made
 
 
 def _die_with_parent() -> None:
@@ -112,7 +136,13 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _answer(batch: list[Asked], options: StepOptions) -> list[Row]:
+def _answer(batch: list[Asked], options: StepOptions) -> tuple[list[Row], Counter[str]]:
+    """The rows of a batch, and what the model used for them."""
     task, model = made = _own["made"]()
     _own["made"] = lambda: made
-    return predict(task, model, batch, options)
+    before = _usage(model)
+    return predict(task, model, batch, options), _usage(model) - before
+
+
+def _usage(model: Model) -> Counter[str]:
+    return Counter(model.usage() if isinstance(model, Metered) else {})

@@ -46,9 +46,10 @@ class Choices:
     adapt: str = ""
     adapt_steps: int = 100
     adapt_lr: float = 1e-4
+    adapt_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("settings", "adapt_steps", "adapt_lr"):
+        for name in ("settings", "adapt_steps", "adapt_lr", "adapt_settings"):
             object.__setattr__(self, name, plain(getattr(self, name)))
 
     @classmethod
@@ -94,6 +95,7 @@ class Launch:
     adapt: str = ""
     adapt_steps: int = 0
     adapt_lr: float = 1e-4
+    adapt_settings: Mapping[str, Any] = field(default_factory=dict)
     compiled: bool = False
 
 
@@ -149,6 +151,8 @@ def launch_of(choices: Choices) -> Launch:
         raise BadInput("--weights and --untrained exclude each other")
     if choices.compiled and choices.adapt:
         raise BadInput("--compile and --adapt exclude each other: what is compiled does not learn")
+    if choices.adapt_settings and not choices.adapt:
+        raise BadInput("adapt-set says how a task is learnt: give --adapt with it")
     given = default().models.given(choices.model)
     if given is not None and (weights or untrained or choices.settings):
         raise BadInput(f"{choices.model} is a model object: weights, untrained and settings are those it was made with")
@@ -175,17 +179,18 @@ def launch_of(choices: Choices) -> Launch:
         adapt=choices.adapt,
         adapt_steps=choices.adapt_steps if choices.adapt else 0,
         adapt_lr=choices.adapt_lr,
+        adapt_settings=choices.adapt_settings,
         compiled=choices.compiled,
     )
 
 
-def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
-    """``key=value`` pairs of ``--set``, values as JSON where they are JSON."""
+def settings_of(pairs: Iterable[str], option: str = "--set") -> dict[str, Any]:
+    """``key=value`` pairs of ``option``, values as JSON where they are JSON."""
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise BadInput(f"--set {pair}: use KEY=VALUE")
+            raise BadInput(f"{option} {pair}: use KEY=VALUE")
         try:
             settings[key] = json.loads(value)
         except (ValueError, RecursionError):

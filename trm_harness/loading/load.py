@@ -152,6 +152,7 @@ def load(
         adapt=launch.adapt,
         adapt_steps=launch.adapt_steps,
         adapt_lr=launch.adapt_lr if launch.adapt == "full" else None,
+        adapt_settings=launch.adapt_settings,
     )
 
 
@@ -168,7 +169,8 @@ def _adapted(launch: Launch, task: Task, plan: InferencePlan, model: Model) -> M
     """The model that learns each task before it answers it."""
     from trm_harness.train.adapt import Adaptation, AdaptedModel
 
-    wanted = Adaptation(launch.adapt, launch.adapt_steps, plan.augment, plan.seed, launch.adapt_lr)
+    settings = launch.adapt_settings
+    wanted = Adaptation(launch.adapt, launch.adapt_steps, plan.augment, plan.seed, launch.adapt_lr, settings=settings)
     return AdaptedModel(model, task, wanted)
 
 

@@ -64,6 +64,7 @@ def check_score(card: Card, limit: int | None = None, watchers: Watchers | None 
         device, told = resolve_device("auto"), old.protocol
         how = {"dtype": told.dtype, "adapt": told.adapt, "adapt_steps": told.adapt_steps}
         how |= {"adapt_lr": told.adapt_lr} if told.adapt_lr is not None else {}
+        how |= {"adapt_settings": told.adapt_settings}
         launch = Launch(task.spec.id, card.architecture, card.name, device=device, views=views, **how)
         model, setting = load(launch, task, plan, card, weights_path(card))
         with tempfile.TemporaryDirectory() as temporary:

@@ -78,7 +78,8 @@ def _protocol(told: Mapping[str, Any], network: bool, family: str) -> Iterator[s
         yield told["dtype"] + (" compiled" if told.get("compiled") else "")
     if told.get("adapt"):
         rate = f", rate {told['adapt_lr']:g}" if told.get("adapt_lr") else ""
-        yield f"adapted to each task ({told['adapt']}, {told['adapt_steps']} steps{rate})"
+        settings = "".join(f", {name} {value}" for name, value in told.get("adapt_settings", {}).items())
+        yield f"adapted to each task ({told['adapt']}, {told['adapt_steps']} steps{rate}{settings})"
 
 
 def _depth(told: Mapping[str, Any]) -> str:

@@ -165,6 +165,8 @@ class ProtocolEntry(_Entry):
     """Steps of learning for each task."""
     adapt_lr: float | None = None
     """Rate at which the whole network learnt; null where it did not, and in records from before the option (0.0001)."""
+    adapt_settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of learning besides, as a training recipe names them; empty for the published ones."""
 
 
 class DataUse(_Entry):

@@ -9,32 +9,46 @@ evaluation learns the same again.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from torch import Tensor
 
 from trm_harness.contracts import Task, TrainingRows
 from trm_harness.errors import BadInput
+from trm_harness.files.write import replacing
+from trm_harness.nn.checkpoint import save_tensors
 from trm_harness.nn.identities import BLANK, TableIdentities
 from trm_harness.nn.model import TorchModel
 from trm_harness.train.learner import Learner
-from trm_harness.train.recipe import Recipe, Stage
+from trm_harness.train.recipe import Recipe, Stage, with_settings
 from trm_harness.types import BLANK_NAME, Batch, Cost, ModelFacts, Prediction, Puzzle
 
 MODES = ("puzzle-embedding", "full")
 BATCH = 8
 """Examples in a step of learning, and most puzzles that are answered at once: what an interruption may cost."""
 
-KEPT = 64
-"""Tasks whose learning is remembered; the oldest is learnt again when it is needed."""
+KEPT = 1e9
+"""Bytes of what was learnt that are remembered; the oldest is learnt again when it is needed."""
+
+ROWS = "rows"
+"""Name of the table's rows in a file of what was learnt."""
+
+SETTINGS = (
+    *("optimizer", "beta1", "beta2", "weight_decay", "table_weight_decay", "loss", "batch_size"),
+    *("halt_exploration", "deep_share", "stay_right", "lr_end", "warmup", "supervision_steps"),
+)
+"""Settings of a recipe that learning a task has a use for."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Adaptation:
     """How to learn: ``mode`` of :data:`MODES`, ``steps`` for each task, of which ``views`` views are learnt from.
 
     ``lr`` is the network's rate and ``table_lr`` that of the puzzle table's sign-SGD: by default the published ones.
+    ``settings`` are those of :data:`SETTINGS` that shall be others than the published ones and a constant rate.
     """
 
     mode: str
@@ -50,6 +65,7 @@ class Adaptation:
     seed: int = 0
     lr: float = 1e-4
     table_lr: float = 1e-2
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, model: Any, task: Task) -> None:
         """``BadInput`` if ``model`` cannot learn so, or nothing tells it what to learn."""
@@ -59,12 +75,22 @@ class Adaptation:
             raise BadInput(f"adapt-steps must be at least 1, not {self.steps}")
         if not 0 < self.lr < math.inf:
             raise BadInput(f"adapt-lr must be a number above 0, not {self.lr}")
+        for name in self.settings:
+            if name not in SETTINGS:
+                raise BadInput(f"adapt-set {name} does not exist: use one of {', '.join(SETTINGS)}")
         if not task.spec.has_identities:
             raise BadInput(f"task {task.spec.id} shows no demonstrations that a model could adapt to: leave adapt out")
         if not isinstance(model, TorchModel):
             raise BadInput(f"model {model.spec.id} is no network of this harness: it cannot adapt")
         if self.mode == "puzzle-embedding" and model.network.table is None:
             raise BadInput(f"{model.spec.id} has no puzzle embedding to learn: use --adapt full")
+        self.recipe(model.network.config.supervision_steps)
+
+    def recipe(self, supervision_steps: int) -> Recipe:
+        """How each task is learnt by a network of so many supervision steps. ``BadInput`` for a bad setting."""
+        stage = Stage(self.steps, self.lr, self.lr, supervision_steps=supervision_steps)
+        recipe = Recipe((stage,), batch_size=BATCH, table_lr=self.table_lr, ema_rate=0.0, seed=self.seed)
+        return with_settings(recipe, [f"{name}={value}" for name, value in self.settings.items()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +104,12 @@ class Learnt:
     rows: Tensor | None
     parameters: Mapping[str, Tensor]
     losses: tuple[float, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it takes."""
+        tensors = [*self.parameters.values(), *([] if self.rows is None else [self.rows])]
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 class Demonstrations:
@@ -143,6 +175,7 @@ class AdaptedModel:
         model.network.requires_grad_(adaptation.mode == "full")
         self._own = {name: value.detach().clone() for name, value in model.network.named_parameters()}
         self._known: OrderedDict[str, Learnt] = OrderedDict()
+        self._shared: Path | None = None
         self._taken = 0
 
     def facts(self) -> ModelFacts:
@@ -199,14 +232,41 @@ class AdaptedModel:
             for part in state
         ]
 
+    def share(self, folder: Path) -> None:
+        """Keep what is learnt in ``folder`` from now on, where other processes find it."""
+        self._shared = folder
+
     def learn(self, puzzle: Puzzle) -> Learnt:
         """What the demonstrations of a puzzle's task teach; remembered for a while."""
         if puzzle.group not in self._known:
-            self._known[puzzle.group] = self._learn(puzzle)
-            while len(self._known) > KEPT:
+            self._known[puzzle.group] = self._found(puzzle) or self._kept(puzzle, self._learn(puzzle))
+            while len(self._known) > 1 and sum(learnt.bytes for learnt in self._known.values()) > KEPT:
                 self._known.popitem(last=False)
         self._known.move_to_end(puzzle.group)
         return self._known[puzzle.group]
+
+    def _file(self, puzzle: Puzzle) -> Path | None:
+        name = hashlib.sha256(puzzle.group.encode()).hexdigest()
+        return None if self._shared is None else self._shared / f"{name}.safetensors"
+
+    def _found(self, puzzle: Puzzle) -> Learnt | None:
+        """What another process learnt of the puzzle's task."""
+        file = self._file(puzzle)
+        if file is None or not file.is_file():
+            return None
+        with safe_open(file, "pt") as kept:
+            told = json.loads(kept.metadata()["learnt"])
+            tensors = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118 - no mapping
+        return Learnt(tuple(told["identities"]), tensors.pop(ROWS, None), tensors, tuple(told["losses"]))
+
+    def _kept(self, puzzle: Puzzle, learnt: Learnt) -> Learnt:
+        """``learnt``, which other processes find from now on."""
+        if file := self._file(puzzle):
+            rows = {} if learnt.rows is None else {ROWS: learnt.rows}
+            told = json.dumps({"identities": learnt.identities, "losses": learnt.losses})
+            with replacing(file) as temporary:
+                save_tensors({**learnt.parameters, **rows}, temporary, {"learnt": told})
+        return learnt
 
     def _learn(self, puzzle: Puzzle) -> Learnt:
         wanted, network = self.adaptation, self.model.network
@@ -214,8 +274,7 @@ class AdaptedModel:
         bare = self._as_it_stands(puzzle)
         views = self.task.transforms(bare, wanted.views, wanted.seed)
         source = Demonstrations(self.task, bare, views, self.encoding, wanted.seed)
-        stage = Stage(wanted.steps, wanted.lr, wanted.lr, supervision_steps=network.config.supervision_steps)
-        recipe = Recipe((stage,), batch_size=BATCH, table_lr=wanted.table_lr, ema_rate=0.0, seed=wanted.seed)
+        recipe = wanted.recipe(network.config.supervision_steps)
         with torch.inference_mode(False), torch.enable_grad(), self._installed(None, source.identities) as rows:
             learner, taken = Learner(self.model, source, recipe), []
             before = None if network.table is None else network.table.weight.clone()
