@@ -20,8 +20,10 @@ from trm_harness.inference.plan import Asked, Item, to_batch
 from trm_harness.loading import task_of
 from trm_harness.nn.model import TorchModel
 from trm_harness.record import read
+from trm_harness.record.journal import scan
 from trm_harness.train.adapt import Adaptation, AdaptedModel, Demonstrations
 from trm_harness.types import IDENTITY, Batch, Puzzle
+from trm_harness.zoo import Learning, read_card
 from trm_task_arc import transforms
 
 __all__ = ["call"]
@@ -216,6 +218,43 @@ def test_settings_of_learning_are_those_of_a_recipe(task: Task, call: Call) -> N
     assert (again / "candidates.csv").read_text() == Path("run/candidates.csv").read_text()
     refused = call("eval", "--task", "arc1", "--model", "trm-7m", "--adapt-set", "optimizer=muon", "--limit", "1")
     assert (refused.code, "give --adapt with it" in refused.err) == (2, True)
+
+
+def test_a_card_says_how_its_score_learnt_each_task(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    monkeypatch.setenv("TRM_HARNESS_ZOO", str(own))
+    weights = str(Path(__file__).parents[1] / "zoo" / "trm-message-pico.arc1" / "weights.safetensors")
+    some = ("eval", "--task", "arc1", "--puzzles", "66e6c45b", "--steps", "1", "--adapt", "full")
+    plain = ("--model", "trm-message-pico", "--weights", weights)
+    chosen = ("--adapt-steps", "3", "--adapt-lr", "0.01", "--adapt-set", "optimizer=muon")
+    assert call(*some, *plain, *chosen, "--out", "run").code == 0
+    added = ("zoo", "add", weights, "--task", "arc1", "--model", "trm-message-pico", "--golden", "0", "--zoo", str(own))
+    assert call(*added, "--name", "trm-message-pico.own").code == 0
+    assert call(*some, "--model", "trm-message-pico.own", *chosen, "--out", "first").code == 0
+    said = call("zoo", "claim", "trm-message-pico.own", "--record", "first")
+    assert said.code == 0, said.err
+    card = read_card(own / "trm-message-pico.own" / "card.toml")
+    assert card.adaptation == Learning("full", 3, 0.01, {"optimizer": "muon"})
+    assert "full, 3 steps, rate 0.01, optimizer muon" in call("zoo", "show", "trm-message-pico.own").out
+    assert call(*some, "--model", "trm-message-pico.own", "--out", "again").code == 0
+    assert read(Path("again")).protocol == read(Path("first")).protocol
+    assert Path("again/candidates.csv").read_text() == Path("first/candidates.csv").read_text()
+    other = ("--adapt-steps", "1", "--adapt-set", "optimizer=adamatan2")
+    assert call(*some, "--model", "trm-message-pico.own", *other, "--out", "other").code == 0
+    told = read(Path("other")).protocol
+    assert (told.adapt_steps, told.adapt_lr, told.adapt_settings) == (1, 0.01, {"optimizer": "adamatan2"})
+    assert call(*some, *plain, "--adapt-steps", "1", "--out", "usual").code == 0
+    assert read(Path("usual")).protocol.adapt_lr == 1e-4
+
+
+def test_an_untrained_network_sees_the_views_of_its_architecture(call: Call) -> None:
+    chosen = ("--puzzles", "66e6c45b", "--augment", "3", "--steps", "1", "--untrained")
+    assert call("eval", "--task", "arc1", "--model", "trm-message-pico", *chosen, "--out", "run").code == 0
+    puzzle = next(puzzle for puzzle in task_of("arc1").puzzles("evaluation") if puzzle.group == "66e6c45b")
+    views = [entry.transform for entry in scan(Path("run/journal.jsonl"))]
+    assert views == transforms.sample_free(puzzle, 3, 0)
 
 
 def test_processes_share_what_they_learn(call: Call) -> None:

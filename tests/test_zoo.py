@@ -89,6 +89,7 @@ def test_mapping_is_plain_data_and_feeds_the_record(zoo: Path) -> None:
         ({"source": '{ file = "a", hub = "b/c" }'}, "give either"),
         ({"source": '{ hub = "b/c", filename = "f", revision = "main" }'}, "40-digit commit"),
         ({"expected": ""}, "states the score"),
+        ({"adaptation": '{ mode = "full", steps = 0 }'}, "adaptation.steps"),
         ({"expected": '{ metric = "m", value = 25, n = 1, low = 0, high = 30, record = "" }'}, "low <= value <= high"),
         ({"expected": '{ metric = "m", value = 0, n = 0, low = 0, high = 1, record = "" }'}, "at least one puzzle"),
         ({"training": '{ demonstrations = "yes", checkpoint_choice = "", data = [] }'}, "training.demonstrations"),

@@ -239,11 +239,14 @@ class LoadedModel:
     def adapted(
         self,
         mode: str = "puzzle-embedding",
-        steps: int = 100,
-        lr: float = 1e-4,
+        steps: int | None = None,
+        lr: float | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> LoadedModel:
-        """The model that learns each task of its split from its demonstrations before it answers it."""
+        """The model that learns each task of its split from its demonstrations before it answers it.
+
+        What is not given is the card's, else 100 steps at the rate 1e-4.
+        """
         how = {"adapt": mode, "adapt_steps": whole("steps", steps), "adapt_lr": lr, "adapt_settings": settings or {}}
         return _load(self.choices.but(**how), self.objects)
 
@@ -293,8 +296,8 @@ def load_model(
     data: str | Path | None = None,
     augment: int = 1,
     adapt: str = "",
-    adapt_steps: int = 100,
-    adapt_lr: float = 1e-4,
+    adapt_steps: int | None = None,
+    adapt_lr: float | None = None,
     adapt_settings: Mapping[str, Any] | None = None,
     revision: str = "main",
 ) -> LoadedModel:
@@ -308,7 +311,8 @@ def load_model(
     ``weights`` is a file to take instead of the zoo's, ``untrained`` draws random ones by ``seed``; ``settings`` change
     the model's configuration, ``compiled`` compiles the network. ``data`` are puzzles of your own for the task.
     ``adapt`` (``puzzle-embedding`` or ``full``) learns each task from its demonstrations first: ``adapt_steps`` steps,
-    ``augment`` views, the network at the rate ``adapt_lr``, and ``adapt_settings`` as in a training recipe.
+    ``augment`` views, the network at the rate ``adapt_lr``, and ``adapt_settings`` as in a training recipe; what is not
+    given is the card's, else 100 steps at 1e-4.
     ``BadInput`` or ``UnknownName`` for what does not exist or does not go together.
     """
     chosen = {name: value for name, value in locals().items() if name not in ("model", "task", "revision")}

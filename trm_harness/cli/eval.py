@@ -97,20 +97,19 @@ KEPT_ON_RESUME = {"resumed", "as_json", "processes"}
     type=click.Choice(["puzzle-embedding", "full"]),
     help="Learn each task from its demonstrations first: its puzzle embedding with the network frozen, or all weights.",
 )
-@click.option("--adapt-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Steps for each task.")
+@click.option("--adapt-steps", type=click.IntRange(min=1), help="Steps for each task.  [default: the card's, else 100]")
 @click.option(
     "--adapt-lr",
     type=click.FloatRange(min=0, min_open=True),
-    default=1e-4,
-    show_default=True,
-    help="Rate at which --adapt full moves the network.",
+    help="Rate at which --adapt full moves the network.  [default: the card's, else 0.0001]",
 )
 @click.option(
     "--adapt-set",
     "adapt_settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change how --adapt learns: optimizer, loss, batch_size, lr_end ... as in a training recipe.",
+    help="Change how --adapt learns: optimizer, loss, batch_size, lr_end ... as in a training recipe.  "
+    "[default: the card's]",
 )
 @click.option(
     "--allow-contaminated", is_flag=True, help="Run on puzzles that the weights were trained on: flagged, never ranked."

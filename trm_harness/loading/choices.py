@@ -22,7 +22,10 @@ from trm_harness.record import read
 from trm_harness.registry import Registry, default
 from trm_harness.specs import ModelSpec
 from trm_harness.types import plain
-from trm_harness.zoo import Card, cards, find, safetensors_metadata
+from trm_harness.zoo import Card, Learning, cards, find, safetensors_metadata
+
+ADAPT_STEPS, ADAPT_LR = 100, 1e-4
+"""Steps and the network's rate for learning a task, where neither the user nor the card says others."""
 
 TORCHLESS = ("solver", "trivial", "llm")
 _PLANNED = {field.name for field in dataclasses.fields(InferencePlan)}
@@ -44,8 +47,8 @@ class Choices:
     data: Path | None = None
     allow_contaminated: bool = False
     adapt: str = ""
-    adapt_steps: int = 100
-    adapt_lr: float = 1e-4
+    adapt_steps: int | None = None
+    adapt_lr: float | None = None
     adapt_settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -175,12 +178,9 @@ def launch_of(choices: Choices) -> Launch:
         dtype=dtype,
         seed=choices.plan.seed,
         settings=_known_settings(spec, choices.settings),
-        views="" if weights and spec.reads_itself(weights.name) else _views(card, weights),
-        adapt=choices.adapt,
-        adapt_steps=choices.adapt_steps if choices.adapt else 0,
-        adapt_lr=choices.adapt_lr,
-        adapt_settings=choices.adapt_settings,
+        views=_views(card, weights, spec, choices),
         compiled=choices.compiled,
+        **_learning(choices, card),
     )
 
 
@@ -250,8 +250,28 @@ def _where_it_lies(model: Model) -> tuple[str, str]:
     return str(getattr(network, "device", "cpu")), dtype
 
 
-def _views(card: Card | None, weights: Path | None) -> str:
-    """The views that card or file want."""
+def _learning(choices: Choices, card: Card | None) -> dict[str, Any]:
+    """How each task is learnt first: what was asked for, else what the card's score did, else the usual."""
+    if not choices.adapt:
+        return {}
+    own = card.adaptation if card is not None else None
+    if own is None or own.mode != choices.adapt:
+        own = Learning(choices.adapt, ADAPT_STEPS)
+    return {
+        "adapt": choices.adapt,
+        "adapt_steps": own.steps if choices.adapt_steps is None else choices.adapt_steps,
+        "adapt_lr": (own.lr or ADAPT_LR) if choices.adapt_lr is None else choices.adapt_lr,
+        "adapt_settings": {**own.settings, **choices.adapt_settings},
+    }
+
+
+def _views(card: Card | None, weights: Path | None, spec: ModelSpec, choices: Choices) -> str:
+    """The views that card or file want, or the architecture where nothing was trained yet."""
+    if choices.untrained:
+        encoding = choices.settings.get("encoding", spec.config.get("encoding", {}))
+        return str(encoding.get("views", "")) if isinstance(encoding, Mapping) else ""
+    if weights and spec.reads_itself(weights.name):
+        return ""
     if card is not None:
         return str(card.encoding.get("views", ""))
     try:

@@ -34,7 +34,7 @@ from trm_harness.record import RunRecord
 from trm_harness.registry import default
 from trm_harness.specs import ModelSpec
 from trm_harness.types import ModelFacts
-from trm_harness.zoo import CARD_FILE, Card, Expected, Size, Source, Training, TrainingData, refuse_taken
+from trm_harness.zoo import CARD_FILE, Card, Expected, Learning, Size, Source, Training, TrainingData, refuse_taken
 from trm_harness.zoo.cards import is_file_name
 from trm_harness.zoo.write import change_card, write_card
 
@@ -149,7 +149,8 @@ def _with_authors(addition: Addition, spec: ModelSpec, metadata: Mapping[str, st
 def file_record(card: Card, run: Path) -> Card:
     """State a run's score on a card that is in place, and file the run; the card as it is now."""
     card = _claimed(card, run, _own_record(run, card), board_beside(card.folder.parent))
-    return change_card(card, status=card.status, expected=card.expected)
+    changes = {"status": card.status, "expected": card.expected, "adaptation": card.adaptation}
+    return change_card(card, **{key: value for key, value in changes.items() if value is not None})
 
 
 def spec_of(metadata: Mapping[str, str], name: str) -> ModelSpec:
@@ -352,7 +353,9 @@ def _claimed(card: Card, run: Path, record: RunRecord, board: Path | None) -> Ca
         high=1.0 if best.high is None else best.high,
         record=f"leaderboards/records/{place}" if board else place,
     )
-    return dataclasses.replace(card, status="trained", expected=expected)
+    told = record.protocol
+    learning = Learning(told.adapt, told.adapt_steps, told.adapt_lr, told.adapt_settings) if told.adapt else None
+    return dataclasses.replace(card, status="trained", expected=expected, adaptation=learning or card.adaptation)
 
 
 def _file_shipped(run: Path, filed: Path, place: str, card: Card, record: RunRecord) -> None:

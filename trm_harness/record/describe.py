@@ -77,9 +77,14 @@ def _protocol(told: Mapping[str, Any], network: bool, family: str) -> Iterator[s
     if network:
         yield told["dtype"] + (" compiled" if told.get("compiled") else "")
     if told.get("adapt"):
-        rate = f", rate {told['adapt_lr']:g}" if told.get("adapt_lr") else ""
-        settings = "".join(f", {name} {value}" for name, value in told.get("adapt_settings", {}).items())
-        yield f"adapted to each task ({told['adapt']}, {told['adapt_steps']} steps{rate}{settings})"
+        how = learning(told["adapt"], told["adapt_steps"], told.get("adapt_lr"), told.get("adapt_settings", {}))
+        yield f"adapted to each task ({how})"
+
+
+def learning(mode: str, steps: int, lr: float | None, settings: Mapping[str, Any]) -> str:
+    """How each task was learnt, in one line: ``full, 200 steps, rate 0.02, optimizer muon``."""
+    rate = [f"rate {lr:g}"] if lr else []
+    return ", ".join([mode, f"{steps} steps", *rate, *(f"{name} {value}" for name, value in settings.items())])
 
 
 def _depth(told: Mapping[str, Any]) -> str:

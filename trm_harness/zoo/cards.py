@@ -111,6 +111,16 @@ class Halting:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """How the card's score learnt each task first, which is what ``--adapt mode`` does with these weights."""
+
+    mode: str
+    steps: int
+    lr: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Card:
     """A card as it stands in ``card.toml``; ``folder`` is where it lies."""
 
@@ -132,6 +142,7 @@ class Card:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     expected: Expected | None = None
     halting: Halting | None = None
+    adaptation: Learning | None = None
     golden: str = ""
     folder: Path = field(default=Path(), metadata={"outside": True})
 
@@ -275,6 +286,8 @@ def _complaints(card: Card) -> Iterator[tuple[str, str]]:
         yield "parameters", "cannot be negative"
     if card.halting and not 0 < card.halting.settled_above < 1:
         yield "halting.settled_above", f"must lie between 0 and 1, not be {card.halting.settled_above}"
+    if card.adaptation and card.adaptation.steps < 1:
+        yield "adaptation.steps", f"must be at least 1, not {card.adaptation.steps}"
     yield from _source_complaints(card.source, pinned=bool(card.sha256))
     yield from _training_complaints(card)
     yield from _expected_complaints(card)

@@ -192,6 +192,10 @@ def _score(card: Card) -> str:
 
 def _facts(card: Card) -> dict[str, Any]:
     """The lines of ``show``."""
+    import dataclasses
+
+    from trm_harness.record.describe import learning
+
     training, source, size, expected = card.training, card.source, card.parameters, card.expected
     interval = f" (95 % interval {100 * expected.low:.1f} to {100 * expected.high:.1f})" if expected else ""
     lines: dict[str, Any] = {
@@ -227,5 +231,6 @@ def _facts(card: Card) -> dict[str, Any]:
         "weights": source.file or f"{source.hub}@{source.revision[:12]}: {source.filename}",
         "sha256": card.sha256,
         "settled above": f"{card.halting.settled_above:g} ({card.halting.chosen_on})" if card.halting else "",
+        "adapted": learning(*dataclasses.astuple(card.adaptation)) if card.adaptation else "",
         "golden outputs": card.golden,
     }
