@@ -23,7 +23,7 @@ class ArcTask:
     ``spec.options``: ``data`` names the version in :data:`trm_task_arc.data.BUNDLES`, ``reference`` the one whose
     identifiers the reference's checkpoints know; ``subsets`` maps a split to the
     Kaggle-style subset names that stand for it in a folder; ``views`` is ``sampled`` (default), ``turns`` (turns and
-    reflections, all colours kept) or ``reference`` (the reference's own seeded augmentations, which a released
+    reflections, all colours kept), ``free-colours`` (those that play no part of their own are renamed besides) or ``reference`` (the reference's own seeded augmentations, which a released
     checkpoint's table needs).
     """
 
@@ -80,7 +80,7 @@ class ArcTask:
         """``count`` distinct views, the identity first; see :mod:`trm_task_arc.transforms` for their names.
 
         With ``views = "reference"`` they are the reference's (``seed`` plays no part: its own is fixed), at most 1,001;
-        with ``turns`` the eight dihedral ones, in order.
+        with ``turns`` the eight dihedral ones, in order, with ``free-colours`` as many as the puzzle has.
         """
         # A released checkpoint knows only the augmentations it was trained under: other names would read a blank row.
         kind = self.spec.options.get("views", "sampled")

@@ -24,7 +24,7 @@ from trm_task_maze.bundle import path_of
 from trm_task_maze.generate import Recipe, draw
 
 SEED = 0
-FINGERPRINTED = ("maze-8x8", "maze-10x10", "maze-14x14", "maze-20x20")
+FINGERPRINTED = ("maze-8x8", "maze-10x10", "maze-14x14", "maze-20x20", "maze-30x30")
 
 
 def save(path: Path, questions: Iterable[Grid]) -> None:
