@@ -22,7 +22,7 @@ def pages() -> dict[Path, str]:
     """A panel a card: right answers against steps, of the training rows that halted and on each validation."""
     cards: dict[bytes, list[Path]] = {}
     for file in sorted(ZOO.glob("*/curve.csv")):
-        # The same weights may have a card for each of several tasks. A training without validation has no curve to show.
+        # The same weights may have cards for several tasks. A training without validation has no curve to show.
         if b"validation n" in (content := file.read_bytes()):
             cards.setdefault(content, []).append(file)
     panels = [_panel(files) for files in cards.values()]
