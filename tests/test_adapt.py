@@ -218,6 +218,8 @@ def test_settings_of_learning_are_those_of_a_recipe(task: Task, call: Call) -> N
     assert (again / "candidates.csv").read_text() == Path("run/candidates.csv").read_text()
     refused = call("eval", "--task", "arc1", "--model", "trm-7m", "--adapt-set", "optimizer=muon", "--limit", "1")
     assert (refused.code, "give --adapt with it" in refused.err) == (2, True)
+    refused = call("eval", "--task", "arc1", "--model", "trm-7m", "--adapt-steps", "5", "--limit", "1")
+    assert (refused.code, "give --adapt with it" in refused.err) == (2, True)
 
 
 def test_a_card_says_how_its_score_learnt_each_task(
@@ -357,6 +359,7 @@ def test_the_record_says_that_each_task_was_learnt(call: Call) -> None:
     assert record.training.data[-1].use == "demonstrations only"
     assert "the weights themselves: joint" in record.training.notes
     assert record.cost.usage["adaptation_steps"] == 1
+    assert "per-task: trained on each evaluated task's demonstrations by itself" in said.out
     refused = call("eval", "--task", "sudoku-4x4", "--model", "trm-nano", "--adapt", "full", "--limit", "1")
     assert (refused.code, "shows no demonstrations" in refused.err) == (2, True)
 

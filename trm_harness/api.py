@@ -370,8 +370,7 @@ def evaluate(
     ids in ``puzzles``; ``data`` is a file of your own. How they are answered: ``augment`` views of each that vote,
     ``restarts`` answers a view with ``noise`` on the latent, ``select`` (``mode``, ``halt``, ``oracle``), ``attempts``
     that count, supervision ``steps``, ``halt`` (``full``, ``settled``, ``adaptive``) above ``halt_above``. The rest is
-    as in :func:`load_model`; ``processes`` share the batches. They are the options of ``trm-harness eval``, which
-    explains each.
+    as in :func:`load_model`; ``processes`` share the batches. ``trm-harness eval --help`` explains each option.
 
     The run lies in the new folder ``out``, by default ``runs/<id>``, as the command line leaves it. ``on_batch`` gets
     the rows of every batch once they are on disk; what it raises ends the run. ``progress`` shows a bar on stderr, or

@@ -176,7 +176,9 @@ def _origin(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "weights", f"{model['weights_source']}, sha256 {model['weights_sha256'][:12]}"
         told = [*(data["name"] for data in training["data"]), *training.get("extra_data", ())]
         yield "trained on", ", ".join(dict.fromkeys(told)) or "not declared"
-        yield "training", _demonstrations(training["demonstrations"], run.get("contamination"))
+        # What a run learns from the tasks themselves the guard, which looks at the weights, does not see.
+        found = None if run["protocol"].get("adapt") else run.get("contamination")
+        yield "training", _demonstrations(training["demonstrations"], found)
         yield "checkpoint", training["checkpoint_choice"]
 
 

@@ -154,8 +154,9 @@ def launch_of(choices: Choices) -> Launch:
         raise BadInput("--weights and --untrained exclude each other")
     if choices.compiled and choices.adapt:
         raise BadInput("--compile and --adapt exclude each other: what is compiled does not learn")
-    if choices.adapt_settings and not choices.adapt:
-        raise BadInput("adapt-set says how a task is learnt: give --adapt with it")
+    how = {"set": choices.adapt_settings or None, "steps": choices.adapt_steps, "lr": choices.adapt_lr}
+    if not choices.adapt and (names := [name for name, given in how.items() if given is not None]):
+        raise BadInput(f"adapt-{names[0]} says how a task is learnt: give --adapt with it")
     given = default().models.given(choices.model)
     if given is not None and (weights or untrained or choices.settings):
         raise BadInput(f"{choices.model} is a model object: weights, untrained and settings are those it was made with")

@@ -13,7 +13,7 @@ import json
 import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from trm_harness.contracts import Task, TrainingRows
@@ -264,7 +264,8 @@ class AdaptedModel:
         if file := self._file(puzzle):
             rows = {} if learnt.rows is None else {ROWS: learnt.rows}
             told = json.dumps({"identities": learnt.identities, "losses": learnt.losses})
-            with replacing(file) as temporary:
+            # Where it cannot be kept, because the disk is full, another process learns the task too.
+            with suppress(BadInput, OSError, SafetensorError), replacing(file) as temporary:
                 save_tensors({**learnt.parameters, **rows}, temporary, {"learnt": told})
         return learnt
 
@@ -324,7 +325,7 @@ class AdaptedModel:
             if table is not None:
                 rows = self._own_rows(identities)
                 if learnt is not None and learnt.rows is not None:
-                    table.weight[rows] = learnt.rows
+                    table.weight[rows] = learnt.rows.to(table.weight.device)
             if learnt is not None:
                 self._set(learnt.parameters)
             yield rows

@@ -112,7 +112,10 @@ class Halting:
 
 @dataclass(frozen=True)
 class Learning:
-    """How the card's score learnt each task first, which is what ``--adapt mode`` does with these weights."""
+    """How the card's score learnt each task first, which is what ``--adapt mode`` does with these weights.
+
+    The views that are learnt from are those of ``--augment``, which no card sets.
+    """
 
     mode: str
     steps: int
