@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -85,12 +85,8 @@ def sample(group: str, count: int, seed: int) -> list[str]:
 
     The same in every process and on every machine; a smaller ``count`` gives a prefix.
     """
-    # A dict, for its order; Philox and sha256, because Python's own hash differs from process to process.
-    names = {IDENTITY: None}
     rng = np.random.Generator(np.random.Philox(_seed(group, seed)))
-    while len(names) < min(count, VIEWS):
-        names[random_view(rng)] = None
-    return list(names)[:count]
+    return _distinct(count, VIEWS, lambda: random_view(rng))
 
 
 def random_view(rng: np.random.Generator, turns: bool = True, colours: bool = True) -> str:
@@ -102,14 +98,14 @@ def random_view(rng: np.random.Generator, turns: bool = True, colours: bool = Tr
 def sample_free(puzzle: Puzzle, count: int, seed: int) -> list[str]:
     """Like :func:`sample`, but only the :func:`free_colours` of the puzzle are renamed; as many views as there are."""
     free = free_colours(puzzle.demonstrations)
-    most = min(count, 8 * math.factorial(len(free)))
-    names = {IDENTITY: None}
     rng = np.random.Generator(np.random.Philox(_seed(f"free\n{puzzle.group}", seed)))
-    while len(names) < most:
+
+    def view() -> str:
         permutation = np.arange(10)
         permutation[free] = rng.permutation(free)
-        names[name_of(int(rng.integers(8)), permutation)] = None
-    return list(names)[:count]
+        return name_of(int(rng.integers(8)), permutation)
+
+    return _distinct(count, 8 * math.factorial(len(free)), view)
 
 
 def free_colours(demonstrations: Sequence[tuple[Grid, Grid]]) -> list[int]:
@@ -129,6 +125,15 @@ def turns(count: int) -> list[str]:
     return [name_of(dihedral, np.arange(10)) for dihedral in range(min(count, 8))]
 
 
+def _distinct(count: int, most: int, draw: Callable[[], str]) -> list[str]:
+    """``count`` distinct names, the identity first, of the ``most`` that ``draw`` can give."""
+    # A dict, for its order.
+    names = {IDENTITY: None}
+    while len(names) < min(count, most):
+        names[draw()] = None
+    return list(names)[:count]
+
+
 def _permutation(digits: str) -> NDArray[np.uint8]:
     permutation = np.array([int(d) for d in digits], dtype=np.uint8)
     permutation.setflags(write=False)
@@ -136,4 +141,5 @@ def _permutation(digits: str) -> NDArray[np.uint8]:
 
 
 def _seed(group: str, seed: int) -> int:
+    # Philox and sha256, because Python's own hash differs from process to process.
     return int.from_bytes(hashlib.sha256(f"arc view\n{group}\n{seed}".encode()).digest()[:16], "big")

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from trm_harness import machine
-from trm_harness.contracts import Metered, Model, Task, Transcribes
+from trm_harness.contracts import Model, Task, Transcribes
 from trm_harness.errors import BadInput
 from trm_harness.evaluate.observe import Observers
 from trm_harness.files.lock import alone
@@ -25,7 +25,7 @@ from trm_harness.inference.interrupt import Interrupt
 from trm_harness.inference.plan import SELECTS, Asked, InferencePlan, Selection, Work, select
 from trm_harness.inference.plan_file import StoredPlan
 from trm_harness.inference.steps import answered, as_they_come
-from trm_harness.inference.workers import Answered, Batches, Tick, Workers, one_by_one
+from trm_harness.inference.workers import Answered, Batches, Tick, Workers, one_by_one, usage_of
 from trm_harness.record import (
     JOURNAL_FILE,
     REPLIES_FILE,
@@ -423,8 +423,8 @@ class _Meter:
         return SessionEntry(started=started, seconds=seconds, rows=rows, usage=usage)
 
     def _counts(self) -> dict[str, float]:
-        own = plain(self._model.usage()) if isinstance(self._model, Metered) else {}
-        return {name: count + (self._workers.used[name] if self._workers else 0) for name, count in own.items()}
+        elsewhere = self._workers.used if self._workers else {}
+        return {name: count + elsewhere.get(name, 0) for name, count in usage_of(self._model).items()}
 
 
 def _findings(task: Task, found: Assessment, record: RunRecord) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from trm_harness.inference.plan import Asked, StepOptions
 from trm_harness.inference.steps import predict
 from trm_harness.machine import check_processes
 from trm_harness.record.journal import Row
+from trm_harness.types import plain
 
 Batches = Iterable[tuple[int, list[Asked]]]
 Answered = Iterator[tuple[int, list[Asked], list[Row]]]
@@ -140,9 +141,10 @@ def _answer(batch: list[Asked], options: StepOptions) -> tuple[list[Row], Counte
     """The rows of a batch, and what the model used for them."""
     task, model = made = _own["made"]()
     _own["made"] = lambda: made
-    before = _usage(model)
-    return predict(task, model, batch, options), _usage(model) - before
+    before = usage_of(model)
+    return predict(task, model, batch, options), usage_of(model) - before
 
 
-def _usage(model: Model) -> Counter[str]:
-    return Counter(model.usage() if isinstance(model, Metered) else {})
+def usage_of(model: Model) -> Counter[str]:
+    """What the model says it used so far; nothing of one that keeps no account."""
+    return Counter(plain(model.usage()) if isinstance(model, Metered) else {})

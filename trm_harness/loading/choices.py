@@ -97,7 +97,7 @@ class Launch:
     views: str = ""
     adapt: str = ""
     adapt_steps: int = 0
-    adapt_lr: float = 1e-4
+    adapt_lr: float = ADAPT_LR
     adapt_settings: Mapping[str, Any] = field(default_factory=dict)
     compiled: bool = False
 

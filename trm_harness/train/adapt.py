@@ -90,7 +90,7 @@ class Adaptation:
         """How each task is learnt by a network of so many supervision steps. ``BadInput`` for a bad setting."""
         stage = Stage(self.steps, self.lr, self.lr, supervision_steps=supervision_steps)
         recipe = Recipe((stage,), batch_size=BATCH, table_lr=self.table_lr, ema_rate=0.0, seed=self.seed)
-        return with_settings(recipe, [f"{name}={value}" for name, value in self.settings.items()])
+        return with_settings(recipe, [f"{name}={json.dumps(value)}" for name, value in self.settings.items()])
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +246,9 @@ class AdaptedModel:
         return self._known[puzzle.group]
 
     def _file(self, puzzle: Puzzle) -> Path | None:
-        name = hashlib.sha256(puzzle.group.encode()).hexdigest()
-        return None if self._shared is None else self._shared / f"{name}.safetensors"
+        if self._shared is None:
+            return None
+        return self._shared / f"{hashlib.sha256(puzzle.group.encode()).hexdigest()}.safetensors"
 
     def _found(self, puzzle: Puzzle) -> Learnt | None:
         """What another process learnt of the puzzle's task."""
