@@ -30,8 +30,13 @@ from trm_harness.train.recipe import Recipe, Stage
 
 WIDE = 256
 """Networks of this width and more have the tolerances of full size."""
-LATE_LOGITS = 1e-4
-"""How far a logit of full size may be off after the first training step."""
+LATE_LOGITS = 5e-4
+"""How far a logit of full size may be off after the first training step. A scale-free optimizer's first step follows
+the sign of gradients that are next to nothing, and those depend on the processor's kernels: with six choices of them
+(MKL's and ATen's; AVX2, AVX-512, neither) logits were up to 1.4e-4 from the fixture, states 5.7e-4, gradients 1.3e-5,
+those of a puzzle's row 4e-6."""
+LATE_STATES, LATE_GRADIENTS, LATE_ROWS = 2e-3, 5e-5, 1e-5
+"""The same of a state, a gradient, and a gradient of a puzzle's row."""
 
 
 def found(families: Collection[str]) -> list[Any]:
@@ -285,7 +290,7 @@ def check_learner(case: Case, split: bool = False) -> None:
     for index, step in enumerate(told["steps"], start=1):
         row = learner.advance()
         # Rows one by one round otherwise than two at once, and at full size a step carries that far.
-        loose = 2e-4 if case.wide and index > 1 and accumulate > 1 else 2e-5
+        loose = size * LATE_LOGITS if case.wide and index > 1 else 2e-5
         assert row["loss"] * size == pytest.approx(step["loss"], rel=1e-6, abs=loose)
         assert row["halted"] == step["metrics"]["count"]
         carry = learner.carries["all"]
@@ -297,7 +302,7 @@ def check_learner(case: Case, split: bool = False) -> None:
 
 def _check_outputs(case: Case, want: dict, index: int, training: Training, out: StepOutput) -> None:
     rows, carry = training.carry.rows, training.carry
-    logits_atol, z_atol = (LATE_LOGITS, 5e-4) if case.wide and index > 1 else (1.5e-5, 2e-5)
+    logits_atol, z_atol = (LATE_LOGITS, LATE_STATES) if case.wide and index > 1 else (1.5e-5, 2e-5)
     for name, value in (
         ("logits", out.logits),
         ("q_halt_logits", out.halt_logits[:, 0]),
@@ -332,15 +337,17 @@ def sample(tensor: torch.Tensor) -> torch.Tensor:
 
 def _check_gradients(case: Case, want: dict, index: int, training: Training) -> None:
     grads = case.theirs({n: p.grad for n, p in training.network.named_parameters()})
+    late = case.wide and index > 1
     for name, grad in grads.items():
         key = f"grad.{index}.{name}"
         if key in want:
             scale = float(want[key].abs().max())
             close(grad, want[key], 1e-4, min(3e-6, max(1e-5 * scale, 1e-9)), key)
         else:
-            close(sample(grad), want[f"sample.{key}"], 1e-4, 1e-5, key)
+            close(sample(grad), want[f"sample.{key}"], 1e-4, LATE_GRADIENTS if late else 1e-5, key)
     if f"puzzle_emb_local_grad.{index}" in want:
-        close(training.looked_up.grad[:, 0], want[f"puzzle_emb_local_grad.{index}"], 1e-4, 3e-6, "puzzle rows")
+        atol = LATE_ROWS if late else 3e-6
+        close(training.looked_up.grad[:, 0], want[f"puzzle_emb_local_grad.{index}"], 1e-4, atol, "puzzle rows")
     if not case.network.bootstraps:
         # An untrained continue logit must have an exact zero gradient, or the scale-free optimizer would follow noise.
         assert not training.network.frame.halt_head.weight.grad[1].any()
