@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,8 @@ from trm_harness.errors import BadInput
 from trm_harness.evaluate import evaluate, resume
 from trm_harness.inference import InferencePlan
 from trm_harness.inference.plan import Asked, Item, to_batch
-from trm_harness.loading import task_of
+from trm_harness.loading import Choices, task_of
+from trm_harness.loading.choices import launch_of
 from trm_harness.nn.model import TorchModel
 from trm_harness.record import read
 from trm_harness.record.journal import scan
@@ -238,8 +240,8 @@ def test_a_card_says_how_its_score_learnt_each_task(
     said = call("zoo", "claim", "trm-message-pico.own", "--record", "first")
     assert said.code == 0, said.err
     card = read_card(own / "trm-message-pico.own" / "card.toml")
-    assert card.adaptation == Learning("full", 3, 0.01, {"optimizer": "muon"})
-    assert "full, 3 steps, rate 0.01, optimizer muon" in call("zoo", "show", "trm-message-pico.own").out
+    assert card.adaptation == Learning("full", 3, 0.01, {"optimizer": "muon"}, views=1)
+    assert "full, 3 steps, rate 0.01, optimizer muon, 1 views" in call("zoo", "show", "trm-message-pico.own").out
     assert call(*some, "--model", "trm-message-pico.own", "--out", "again").code == 0
     assert read(Path("again")).protocol == read(Path("first")).protocol
     assert Path("again/candidates.csv").read_text() == Path("first/candidates.csv").read_text()
@@ -247,8 +249,36 @@ def test_a_card_says_how_its_score_learnt_each_task(
     assert call(*some, "--model", "trm-message-pico.own", *other, "--out", "other").code == 0
     told = read(Path("other")).protocol
     assert (told.adapt_steps, told.adapt_lr, told.adapt_settings) == (1, 0.01, {"optimizer": "adamatan2"})
+    said = call(*some, "--model", "trm-message-pico.own", "--augment", "2", "--adapt-steps", "1", "--out", "two")
+    assert "learnt from 1 views: --augment 1" in said.out
     assert call(*some, *plain, "--adapt-steps", "1", "--out", "usual").code == 0
     assert read(Path("usual")).protocol.adapt_lr == 1e-4
+    alone = ("eval", "--task", "arc1", "--puzzles", "66e6c45b", "--steps", "1", "--model", "trm-message-pico.own")
+    assert call(*alone, "--out", "alone").code == 0
+    assert call("zoo", "claim", "trm-message-pico.own", "--record", "alone").code == 0
+    assert read_card(own / "trm-message-pico.own" / "card.toml").adaptation is None
+
+
+def test_other_steps_and_rates_change_a_cards_schedule_in_proportion() -> None:
+    """The card's 200 steps at 0.02, the last at 0.0004, warm for 20."""
+    chosen = {"adapt": "full", "adapt_steps": 50, "adapt_lr": 0.01}
+    settings = launch_of(Choices.of("arc1", "trm-message-pico", **chosen)).adapt_settings
+    assert (settings["warmup"], settings["lr_end"]) == (5, pytest.approx(0.0002))
+    kept = launch_of(Choices.of("arc1", "trm-message-pico", **chosen, adapt_settings={"warmup": 9})).adapt_settings
+    assert kept["warmup"] == 9
+    own = launch_of(Choices.of("arc1", "trm-message-pico", adapt="full")).adapt_settings
+    assert (own["warmup"], own["lr_end"]) == (20, 0.0004)
+
+
+def test_a_dry_run_counts_the_time_of_learning(call: Call) -> None:
+    some = ("eval", "--task", "arc1", "--model", "trm-message-pico", "--limit", "2", "--dry-run", "--json")
+    (plain,) = json.loads(call(*some).out)
+    assert (plain["learning"], plain["seconds"] > 0) == (0, True)
+    short, long = (json.loads(call(*some, "--adapt", "full", "--adapt-steps", n).out)[0] for n in ("4", "400"))
+    assert (long["groups"], long["flops"]) == (2, plain["flops"])
+    assert long["seconds"] > long["learning"] > 5 * short["learning"] > 0
+    assert "2 tasks to learn, about" in call(*some[:-1], "--adapt", "full", "--adapt-steps", "3").out
+    assert not list(Path().iterdir())
 
 
 def test_an_untrained_network_sees_the_views_of_its_architecture(call: Call) -> None:

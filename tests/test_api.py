@@ -468,3 +468,18 @@ def test_importing_the_root_stays_light() -> None:
         "assert not {'torch', 'numpy', 'pandas'} & set(sys.modules); trm_harness.load_task"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"adapt_lr": "fast"}, "adapt_lr must be a number, not 'fast'"),
+        ({"noise": True}, "noise must be a number, not True"),
+        ({"settings": ["h_cycles"]}, r"settings must map names to values, not be \['h_cycles'\]"),
+        ({"adapt_settings": "optimizer=muon"}, "adapt_settings must map names to values"),
+    ],
+)
+def test_choices_of_a_wrong_kind_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        trm_harness.evaluate("arc1", "trm-message-pico", limit=1, adapt="full", out="run", **given)
+    assert not Path("run").exists()

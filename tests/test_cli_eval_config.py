@@ -102,6 +102,13 @@ def test_a_wrong_file_is_one_line_and_nothing_runs(call: Call, text: str, said: 
     assert not Path("runs").exists()
 
 
+def test_an_unknown_key_of_a_training_names_what_a_training_takes(call: Call) -> None:
+    Path("many.toml").write_text('task = "sudoku-4x4"\nmodel = "trm-nano"\nadapt_settings = {}\n')
+    done = call("train", "--config", "many.toml", "--dry-run")
+    assert done.code == 2
+    assert done.err.startswith("error: many.toml, run 1: unknown key 'adapt_settings': known are settings, checkpoint")
+
+
 def test_training_runs_stand_in_a_file_too(call: Call) -> None:
     text = """
         task = "sudoku-4x4"

@@ -239,7 +239,7 @@ def test_settings_steps_and_seed_change_the_recipe(call: Call, tmp_path: Path) -
         (("--set", "stage.7.lr=1"), "there is no such stage: use stage.1 to stage.2"),
         (("--set", "lr"), "must be KEY=VALUE"),
         (("--set", "batch_size=many"), "batch_size must be a whole number"),
-        (("--set", "accumulate=3"), "divides by accumulate"),
+        (("--set", "accumulate=3"), "must divide batch_size"),
         (("--steps", "1"), "the recipe has 2 stages"),
         (("--log", "comet"), "--log comet does not exist: use tensorboard, wandb"),
         (("--set", "source.sides=[3]"), "unknown option 'sides'"),
@@ -249,6 +249,9 @@ def test_settings_steps_and_seed_change_the_recipe(call: Call, tmp_path: Path) -
         (("--weights", "nowhere.safetensors"), "nowhere.safetensors"),
         (("--set", "lr=-1", "--set", "ema_rate=1"), "lr must be a number from 0 up"),
         (("--set", "stage.lr=-1"), "lr must be a number from 0 up"),
+        (("--set", "beta2=1"), "beta2 must be from 0 up and below 1"),
+        (("--set", "deep_share=1.5"), "deep_share is a share of the rows, from 0 to 1"),
+        (("--set", "halt_exploration=-0.1"), "halt_exploration is a share of the rows"),
     ],
 )
 def test_bad_choices_get_one_line_and_write_nothing(

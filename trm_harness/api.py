@@ -40,7 +40,7 @@ from trm_harness.record.environment import public_text
 from trm_harness.record.journal import Row
 from trm_harness.registry import default, lent
 from trm_harness.results import Evaluation, Training
-from trm_harness.types import Grid, ModelFacts, Puzzle
+from trm_harness.types import Grid, ModelFacts, Puzzle, plain
 from trm_harness.zoo import find, named, pull
 
 if TYPE_CHECKING:
@@ -247,8 +247,8 @@ class LoadedModel:
 
         What is not given is the card's, else 100 steps at the rate 1e-4.
         """
-        how = {"adapt": mode, "adapt_steps": whole("steps", steps), "adapt_lr": lr, "adapt_settings": settings or {}}
-        return _load(self.choices.but(**how), self.objects)
+        how = {"adapt": mode, "adapt_steps": steps, "adapt_lr": lr, "adapt_settings": settings}
+        return _load(self.choices.but(**_clean(how)), self.objects)
 
     def __repr__(self) -> str:
         size, depth = self.facts.parameters.network, self.facts.effective_depth
@@ -567,6 +567,8 @@ LoadedModel.evaluate.__signature__ = _method_of(evaluate, "task", "model")  # ty
 NO_CHOICES = ("processes", "out", "on_batch", "progress")
 """What :func:`evaluate` takes besides the choices of an evaluation."""
 
+NUMBERS = ("noise", "halt_above", "adapt_lr")
+TABLES = ("settings", "adapt_settings")
 WHOLE = ("limit", "sample", "augment", "restarts", "attempts", "steps", "batch_size", "seed", "adapt_steps")
 """Choices that are whole numbers."""
 
@@ -581,6 +583,14 @@ def whole(name: str, value: Any) -> int | None:
         return operator.index(value)
     except TypeError:
         raise BadInput(f"{name} must be a whole number, not {value!r}") from None
+
+
+def number(name: str, value: Any) -> float | None:
+    """``value`` as a Python number, numpy's included; ``None`` stays. ``BadInput`` for anything else."""
+    value = plain(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise BadInput(f"{name} must be a number, not {value!r}")
+    return value
 
 
 def _named(thing: Any, revision: str = "main") -> tuple[str, tuple[Any, ...]]:
@@ -616,12 +626,16 @@ def _fetch(choices: Choices) -> None:
 def _clean(choices: Mapping[str, Any]) -> dict[str, Any]:
     """Choices with paths as paths, whole numbers as Python's, and puzzles as a tuple. ``BadInput`` for a wrong one."""
     kept = {name: whole(name, value) if name in WHOLE else value for name, value in choices.items()}
+    kept |= {name: number(name, kept[name]) for name in NUMBERS if name in kept}
+    for name in TABLES:
+        if not isinstance(kept.get(name) or {}, Mapping):
+            raise BadInput(f"{name} must map names to values, not be {kept[name]!r}")
     kept |= {name: Path(kept[name]) for name in ("weights", "data") if kept.get(name)}
     if isinstance(kept.get("puzzles"), str):
         kept["puzzles"] = tuple(part.strip() for part in kept["puzzles"].split(","))
     if "puzzles" in kept:
         kept["puzzles"] = tuple(map(str, kept["puzzles"]))
-    kept |= {name: dict(kept[name] or {}) for name in ("settings", "adapt_settings") if name in kept}
+    kept |= {name: dict(kept[name] or {}) for name in TABLES if name in kept}
     return kept
 
 

@@ -268,6 +268,18 @@ class Quotes(Protocol):
 
 
 @runtime_checkable
+class LearnsTasks(Protocol):
+    """A model that learns each task before it answers it, besides :class:`Model`."""
+
+    model: Model
+    """The same without learning, which answers at once."""
+
+    def learning_seconds(self, puzzle: Puzzle) -> float:
+        """Seconds that learning the puzzle's task will take, by a few of its steps. Nothing is kept of them."""
+        ...
+
+
+@runtime_checkable
 class Perturbable(Protocol):
     """A model whose state takes noise, besides :class:`Model`: what ``--noise`` asks for (arXiv 2605.19943)."""
 

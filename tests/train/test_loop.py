@@ -57,7 +57,7 @@ def test_micro_batches_change_nothing_but_rounding(accumulate: int, model: str) 
 
 
 def test_a_batch_must_divide_into_micro_batches() -> None:
-    with pytest.raises(BadInput, match="divides by accumulate"):
+    with pytest.raises(BadInput, match="must divide batch_size"):
         recipe(accumulate=3)
 
 

@@ -113,8 +113,9 @@ def _combinations(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _parsed(values: Mapping[str, Any], command: click.Command, where: str) -> dict[str, Any]:
     """The command's options for ``values``."""
+    arguments = arguments_of(values, command, where)
     try:
-        params = command.make_context("run", arguments_of(values, command, where)).params
+        params = command.make_context("run", arguments).params
     except click.ClickException as error:
         raise BadInput(f"{where}: {error.format_message()}") from None
     except HarnessError as error:
@@ -126,16 +127,17 @@ def _parsed(values: Mapping[str, Any], command: click.Command, where: str) -> di
 
 def _arguments(key: str, value: Any, command: click.Command, where: str) -> list[str]:
     """A key and its value as they would stand on the command line."""
-    if key in TABLES:
+    options = {option.removeprefix("--"): parameter for parameter in command.params for option in parameter.opts}
+    tables = [name for name, option in TABLES.items() if option.removeprefix("--") in options]
+    if key in tables:
         if not isinstance(value, dict):
             raise BadInput(f"{where}: {key} must be a table, [{key}]")
         return [part for name, item in value.items() for part in (TABLES[key], f"{name}={json.dumps(item)}")]
-    options = {option.removeprefix("--"): parameter for parameter in command.params for option in parameter.opts}
     name = key.replace("_", "-")
     if name not in options or name in NOT_IN_A_FILE or f"--{name}" in TABLES.values():
         known = {option for option in options if f"--{option}" not in TABLES.values()} - set(NOT_IN_A_FILE)
         known = sorted(option.replace("-", "_") for option in known)
-        raise BadInput(f"{where}: unknown key {key!r}: known are {', '.join((*TABLES, *known))}")
+        raise BadInput(f"{where}: unknown key {key!r}: known are {', '.join((*tables, *known))}")
     if getattr(options[name], "is_flag", False):
         if not isinstance(value, bool):
             raise BadInput(f"{where}: {key} must be true or false, not {value!r}")

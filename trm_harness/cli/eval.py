@@ -232,6 +232,10 @@ def _dry_run(runs: list[Mapping[str, Any]], as_json: bool) -> None:
     headers = ("TASK", "MODEL", "PUZZLES", "ANSWERS", "STEPS", "BATCH", "FLOPS", "MEMORY", "TIME")
     click.echo(table(rows, headers))
     for launch, seen in found:
+        if seen.learning:
+            each = f"{seen.groups:,} tasks to learn, about {seen.learning / seen.groups:.1f} s each"
+            took = f"{each}, {duration(seen.learning)} of the time; FLOPS are those of answers alone"
+            click.echo(f"{launch.card or launch.model}: {took}")
         if seen.usage:
             click.echo(f"{launch.card or launch.model}: {_quote(seen)}")
     if len(found) > 1 and all(seen.seconds is not None for _, seen in found):

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from trm_harness import machine
-from trm_harness.contracts import Metered, Model, Quotes, Task
+from trm_harness.contracts import LearnsTasks, Metered, Model, Quotes, Task
 from trm_harness.inference import InferencePlan, Selection
 from trm_harness.inference.plan import to_batch
 from trm_harness.inference.plan_file import StoredPlan
@@ -19,6 +19,8 @@ from trm_harness.inference.steps import predict
 TRIAL_SECONDS = 2.0
 """A trial ends after so long; at least one batch is answered."""
 TRIAL_ROWS = 16
+TRIAL_TASKS = 8
+"""Tasks of which a few steps of learning are timed."""
 QUOTED = 2000
 """Answers whose use is estimated one by one; what is beyond them is taken in proportion."""
 
@@ -28,8 +30,10 @@ class Forecast:
     """``answers`` are puzzles times views times restarts, ``steps`` are those of each.
 
     ``flops`` and ``bytes`` are what the model states of the first batch's length: work in all, memory of a batch.
-    ``seconds`` are by a trial of ``trial`` answers; ``None`` for a model that keeps an account of what it uses, which
-    is not asked before it has to be. Of such a model ``usage`` holds what all answers will use, by the names of
+    ``seconds`` are by a trial of ``trial`` answers; ``None`` for a service, which is not asked before it has to be.
+    ``learning`` of them are those in which a model learns ``groups`` tasks first, work that ``flops`` leave out.
+
+    ``usage`` holds what all answers of a service will use, by the names of
     :class:`~trm_harness.contracts.Quotes`, estimated from the questions of ``quoted`` of them.
     """
 
@@ -41,6 +45,8 @@ class Forecast:
     bytes: float
     trial: int
     seconds: float | None
+    groups: int = 0
+    learning: float = 0.0
     quoted: int = 0
     usage: Mapping[str, float] = field(default_factory=dict)
 
@@ -55,7 +61,11 @@ def forecast(task: Task, model: Model, plan: InferencePlan, selection: Selection
     length = batch[0].encoded.length
     cost = model.cost(length)
     quoted, usage = _quoted(model, stored, work) if isinstance(model, Quotes) else (0, {})
-    trial, seconds = (0, None) if isinstance(model, Metered) else _tried(task, model, stored, work, plan)
+    learning, answering = 0.0, model
+    if isinstance(model, LearnsTasks):
+        answering = model.model
+        learning = _learning_seconds(model, selection) * selection.groups
+    trial, seconds = (0, None) if isinstance(answering, Metered) else _tried(task, answering, stored, work, plan)
     return Forecast(
         puzzles=len(selection),
         answers=work.total,
@@ -64,10 +74,20 @@ def forecast(task: Task, model: Model, plan: InferencePlan, selection: Selection
         flops=cost.flops_per_step * stored.steps * work.total,
         bytes=4.0 * model.facts().parameters.network + cost.bytes_per_example * len(batch),
         trial=trial,
-        seconds=None if seconds is None else seconds * work.total,
+        seconds=None if seconds is None else seconds * work.total + learning,
+        groups=selection.groups,
+        learning=learning,
         quoted=quoted,
         usage=usage,
     )
+
+
+def _learning_seconds(model: LearnsTasks, selection: Selection) -> float:
+    """Seconds of learning a task: the mean over a few that lie evenly in the selection. The first warms up."""
+    places = [len(selection) * part // TRIAL_TASKS for part in range(TRIAL_TASKS)]
+    tasks = list({puzzle.group: puzzle for puzzle in map(selection.__getitem__, places)}.values())
+    model.learning_seconds(tasks[0])
+    return sum(map(model.learning_seconds, tasks)) / len(tasks)
 
 
 def _quoted(model: Quotes, stored: StoredPlan, work: Any) -> tuple[int, dict[str, float]]:

@@ -252,18 +252,25 @@ def _where_it_lies(model: Model) -> tuple[str, str]:
 
 
 def _learning(choices: Choices, card: Card | None) -> dict[str, Any]:
-    """How each task is learnt first: what was asked for, else what the card's score did, else the usual."""
+    """How each task is learnt first: what was asked for, else what the card's score did, else the usual.
+
+    With other steps or another rate than the card's, its warm-up and last rate change in proportion.
+    """
     if not choices.adapt:
         return {}
     own = card.adaptation if card is not None else None
     if own is None or own.mode != choices.adapt:
         own = Learning(choices.adapt, ADAPT_STEPS)
-    return {
-        "adapt": choices.adapt,
-        "adapt_steps": own.steps if choices.adapt_steps is None else choices.adapt_steps,
-        "adapt_lr": (own.lr or ADAPT_LR) if choices.adapt_lr is None else choices.adapt_lr,
-        "adapt_settings": {**own.settings, **choices.adapt_settings},
-    }
+    usual = own.lr or ADAPT_LR
+    steps = own.steps if choices.adapt_steps is None else choices.adapt_steps
+    lr = usual if choices.adapt_lr is None else choices.adapt_lr
+    settings = dict(own.settings)
+    if "warmup" in settings and steps != own.steps:
+        settings["warmup"] = round(settings["warmup"] * steps / own.steps)
+    if "lr_end" in settings and lr != usual:
+        settings["lr_end"] *= lr / usual
+    settings |= choices.adapt_settings
+    return {"adapt": choices.adapt, "adapt_steps": steps, "adapt_lr": lr, "adapt_settings": settings}
 
 
 def _views(card: Card | None, weights: Path | None, spec: ModelSpec, choices: Choices) -> str:

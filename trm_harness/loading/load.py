@@ -147,7 +147,7 @@ def load(
         untrained=launch.untrained,
         launch=as_mapping(launch),
         distributions=tuple(owner.distribution for owner in owners),
-        notes=(*_notes(card, task), *_sampling(spec, plan), *failures),
+        notes=(*_notes(card, task), *_fewer_views(card, launch, plan), *_sampling(spec, plan), *failures),
         compiled=launch.compiled and not failures,
         adapt=launch.adapt,
         adapt_steps=launch.adapt_steps,
@@ -273,6 +273,13 @@ def _notes(card: Card | None, task: Task) -> Iterator[str]:
     elif card.task_version != task.spec.version:
         made, here = card.task_version, task.spec.version
         yield f"card {card.name} was made with version {made} of task {card.task}, this is version {here}"
+
+
+def _fewer_views(card: Card | None, launch: Launch, plan: InferencePlan) -> Iterator[str]:
+    """That the card's score learnt from other views than this run does."""
+    own = card.adaptation if card is not None and card.task == launch.task else None
+    if own is not None and launch.adapt == own.mode and own.views not in (0, plan.augment):
+        yield f"the score of card {card.name} learnt from {own.views} views: --augment {own.views} does as it did"
 
 
 def _unknown_identities(task: Task, selection: Selection, model: Model) -> Iterator[str]:

@@ -149,8 +149,7 @@ def _with_authors(addition: Addition, spec: ModelSpec, metadata: Mapping[str, st
 def file_record(card: Card, run: Path) -> Card:
     """State a run's score on a card that is in place, and file the run; the card as it is now."""
     card = _claimed(card, run, _own_record(run, card), board_beside(card.folder.parent))
-    changes = {"status": card.status, "expected": card.expected, "adaptation": card.adaptation}
-    return change_card(card, **{key: value for key, value in changes.items() if value is not None})
+    return change_card(card, status=card.status, expected=card.expected, adaptation=card.adaptation)
 
 
 def spec_of(metadata: Mapping[str, str], name: str) -> ModelSpec:
@@ -354,8 +353,9 @@ def _claimed(card: Card, run: Path, record: RunRecord, board: Path | None) -> Ca
         record=f"leaderboards/records/{place}" if board else place,
     )
     told = record.protocol
-    learning = Learning(told.adapt, told.adapt_steps, told.adapt_lr, told.adapt_settings) if told.adapt else None
-    return dataclasses.replace(card, status="trained", expected=expected, adaptation=learning or card.adaptation)
+    how = (told.adapt, told.adapt_steps, told.adapt_lr, told.adapt_settings, told.augment)
+    learning = Learning(*how) if told.adapt else None
+    return dataclasses.replace(card, status="trained", expected=expected, adaptation=learning)
 
 
 def _file_shipped(run: Path, filed: Path, place: str, card: Card, record: RunRecord) -> None:

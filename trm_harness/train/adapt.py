@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -90,7 +91,8 @@ class Adaptation:
         """How each task is learnt by a network of so many supervision steps. ``BadInput`` for a bad setting."""
         stage = Stage(self.steps, self.lr, self.lr, supervision_steps=supervision_steps)
         recipe = Recipe((stage,), batch_size=BATCH, table_lr=self.table_lr, ema_rate=0.0, seed=self.seed)
-        return with_settings(recipe, [f"{name}={json.dumps(value)}" for name, value in self.settings.items()])
+        given = [f"{name}={json.dumps(value)}" for name, value in self.settings.items()]
+        return with_settings(recipe, given, option="--adapt-set")
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,8 +272,21 @@ class AdaptedModel:
                 save_tensors({**learnt.parameters, **rows}, temporary, {"learnt": told})
         return learnt
 
-    def _learn(self, puzzle: Puzzle) -> Learnt:
+    def learning_seconds(self, puzzle: Puzzle) -> float:
+        """Seconds that learning the puzzle's task will take: that of beginning, and of its second to fourth step."""
+        taken = self._taken
+        moments = [time.perf_counter()]
+        for steps in (1, 4):
+            self._learn(puzzle, min(steps, self.adaptation.steps))
+            moments.append(time.perf_counter())
+        self._taken = taken
+        first, both = moments[1] - moments[0], moments[2] - moments[1]
+        return first + max(0.0, both - first) / 3 * (self.adaptation.steps - 1)
+
+    def _learn(self, puzzle: Puzzle, steps: int | None = None) -> Learnt:
+        """What ``steps`` steps teach (all of them by default)."""
         wanted, network = self.adaptation, self.model.network
+        steps = wanted.steps if steps is None else steps
         # The evaluator hands out transformed puzzles: the views are those of the task as it stands.
         bare = self._as_it_stands(puzzle)
         views = self.task.transforms(bare, wanted.views, wanted.seed)
@@ -280,14 +295,14 @@ class AdaptedModel:
         with torch.inference_mode(False), torch.enable_grad(), self._installed(None, source.identities) as rows:
             learner, taken = Learner(self.model, source, recipe), []
             before = None if network.table is None else network.table.weight.clone()
-            for _ in range(wanted.steps):
+            for _ in range(steps):
                 taken.append(learner.take())
                 self._forget_others(before, rows)
             losses = [row["loss"] for row in learner.rows_of(taken)]
             learnt = None if before is None else network.table.weight[rows].clone()
             moved = dict(network.named_parameters()) if wanted.mode == "full" else {}
             parameters = {name: value.detach().clone() for name, value in moved.items()}
-        self._taken += wanted.steps
+        self._taken += steps
         return Learnt(source.identities, learnt, parameters, tuple(losses))
 
     def _as_it_stands(self, puzzle: Puzzle) -> Puzzle:

@@ -26,14 +26,15 @@ _NOT_NEGATIVE = (
     "weight_decay",
     "table_lr",
     "table_weight_decay",
-    "ema_rate",
     "validate_every",
     "validation_limit",
     "patience",
-    "deep_share",
     "auxiliary_weight",
     "stay_right",
 )
+
+_BELOW_ONE = ("ema_rate", "beta1", "beta2")
+_SHARES = ("halt_exploration", "deep_share")
 
 _WORDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
 
@@ -139,15 +140,18 @@ class Recipe:
         for name, value in rates:
             if not 0 <= value < math.inf:
                 raise BadInput(f"recipe: {name} must be a number from 0 up, not {value}")
+        for name in _BELOW_ONE:
+            if not 0 <= getattr(self, name) < 1:
+                raise BadInput(f"recipe: {name} must be from 0 up and below 1, not {getattr(self, name)}")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadInput(f"recipe: {name} is a share of the rows, from 0 to 1, not {getattr(self, name)}")
         self._check_parts()
         check_count("recipe: seed", self.seed)
         for stage in self.stages:
             check_count("recipe: steps", stage.steps)
-        if self.ema_rate >= 1 or self.batch_size % self.accumulate:
-            raise BadInput(
-                f"recipe: needs ema_rate below 1 and a batch_size that divides by accumulate, not {self.ema_rate}, "
-                f"{self.batch_size} and {self.accumulate}"
-            )
+        if self.batch_size % self.accumulate:
+            raise BadInput(f"recipe: accumulate {self.accumulate} must divide batch_size {self.batch_size}")
 
     def _check_parts(self) -> None:
         own = {part.name: part.share for part in self.parts}
@@ -187,8 +191,14 @@ def read_recipe(path: Path) -> Recipe:
     return recipe_from_mapping(read_toml(path, "the recipe"), str(path))
 
 
-def with_settings(recipe: Recipe, settings: Sequence[str], steps: int | None = None, seed: int | None = None) -> Recipe:
-    """The recipe with ``KEY=VALUE`` settings over it, values as in TOML or bare words.
+def with_settings(
+    recipe: Recipe,
+    settings: Sequence[str],
+    steps: int | None = None,
+    seed: int | None = None,
+    option: str = "--set",
+) -> Recipe:
+    """The recipe with ``KEY=VALUE`` settings of ``option`` over it, values as in TOML or bare words.
 
     ``stage.2.lr`` is the second stage's rate, ``stage.lr`` and ``lr`` every stage's; ``source.x`` and ``model.x`` reach
     into the tables. ``steps`` stretches or shortens all stages alike to that total. ``BadInput`` names what is wrong.
@@ -199,12 +209,12 @@ def with_settings(recipe: Recipe, settings: Sequence[str], steps: int | None = N
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise BadInput(f"--set {setting}: must be KEY=VALUE, for example batch_size=64")
+            raise BadInput(f"{option} {setting}: must be KEY=VALUE, for example batch_size=64")
         for table, name in _places(data, key):
             table[name] = toml_value(text)
     if seed is not None:
         data["seed"] = seed
-    changed = recipe_from_mapping(data, "--set")
+    changed = recipe_from_mapping(data, option)
     return changed if steps is None else _scaled(changed, steps)
 
 

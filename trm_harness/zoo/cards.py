@@ -114,13 +114,15 @@ class Halting:
 class Learning:
     """How the card's score learnt each task first, which is what ``--adapt mode`` does with these weights.
 
-    The views that are learnt from are those of ``--augment``, which no card sets.
+    ``views`` is how many of them it learnt from and answered (0: unknown). A user sets them by ``--augment``, no card
+    does: they decide the protocol.
     """
 
     mode: str
     steps: int
     lr: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    views: int = 0
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,8 @@ def _complaints(card: Card) -> Iterator[tuple[str, str]]:
         yield "halting.settled_above", f"must lie between 0 and 1, not be {card.halting.settled_above}"
     if card.adaptation and card.adaptation.steps < 1:
         yield "adaptation.steps", f"must be at least 1, not {card.adaptation.steps}"
+    if card.adaptation and card.adaptation.views < 0:
+        yield "adaptation.views", f"cannot be negative, not {card.adaptation.views}"
     yield from _source_complaints(card.source, pinned=bool(card.sha256))
     yield from _training_complaints(card)
     yield from _expected_complaints(card)

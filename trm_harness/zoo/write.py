@@ -22,7 +22,7 @@ def write_card(card: Card) -> Path:
 
 
 def change_card(card: Card, **changes: Any) -> Card:
-    """Set top-level keys of a card's file, its comments and order kept; the card as it is read again."""
+    """Set top-level keys of a card's file (``None`` removes one), its comments and order kept; the card read again."""
     import tomlkit
 
     file = card.folder / CARD_FILE
@@ -30,7 +30,10 @@ def change_card(card: Card, **changes: Any) -> Card:
     for key, value in changes.items():
         document = tomlkit.parse(text)
         entry = _plain(value)
-        if key in document or isinstance(entry, Mapping):
+        if entry is None:
+            document.pop(key, None)
+            text = tomlkit.dumps(document)
+        elif key in document or isinstance(entry, Mapping):
             document[key] = entry
             text = tomlkit.dumps(document)
         else:

@@ -12,7 +12,7 @@ from trm_harness.cli.zoo import make
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trm_harness.zoo import Card, Check
+    from trm_harness.zoo import Card, Check, Learning
 
 
 @click.group(cls=SuggestingGroup, name="zoo")
@@ -190,12 +190,15 @@ def _score(card: Card) -> str:
     return f"{expected.metric} {100 * expected.value:.1f} % of {expected.n}" if expected else "not known"
 
 
-def _facts(card: Card) -> dict[str, Any]:
-    """The lines of ``show``."""
-    import dataclasses
-
+def _adapted(how: Learning) -> str:
     from trm_harness.record.describe import learning
 
+    views = [f"{how.views} views"] if how.views else []
+    return ", ".join([learning(how.mode, how.steps, how.lr, how.settings), *views])
+
+
+def _facts(card: Card) -> dict[str, Any]:
+    """The lines of ``show``."""
     training, source, size, expected = card.training, card.source, card.parameters, card.expected
     interval = f" (95 % interval {100 * expected.low:.1f} to {100 * expected.high:.1f})" if expected else ""
     lines: dict[str, Any] = {
@@ -231,6 +234,6 @@ def _facts(card: Card) -> dict[str, Any]:
         "weights": source.file or f"{source.hub}@{source.revision[:12]}: {source.filename}",
         "sha256": card.sha256,
         "settled above": f"{card.halting.settled_above:g} ({card.halting.chosen_on})" if card.halting else "",
-        "adapted": learning(*dataclasses.astuple(card.adaptation)) if card.adaptation else "",
+        "adapted": _adapted(card.adaptation) if card.adaptation else "",
         "golden outputs": card.golden,
     }
