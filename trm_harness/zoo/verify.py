@@ -13,11 +13,17 @@ from trm_harness.zoo.files import safetensors_metadata, weights_path
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that ``verify`` looked at."""
+    """One thing that ``verify`` looked at, or, where something for it is not here, ``skipped``: that is no failure."""
 
     what: str
     passed: bool
     detail: str
+    skipped: bool = False
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``skip`` or ``FAILED``."""
+        return "skip" if self.skipped else "ok" if self.passed else "FAILED"
 
 
 def verify(card: Card) -> list[Check]:
