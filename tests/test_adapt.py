@@ -241,7 +241,7 @@ def test_a_card_says_how_its_score_learnt_each_task(
     assert said.code == 0, said.err
     card = read_card(own / "trm-message-pico.own" / "card.toml")
     assert card.adaptation == Learning("full", 3, 0.01, {"optimizer": "muon"}, views=1)
-    assert "full, 3 steps, rate 0.01, optimizer muon, 1 views" in call("zoo", "show", "trm-message-pico.own").out
+    assert "full, 3 steps, rate 0.01, optimizer muon, 1 view" in call("zoo", "show", "trm-message-pico.own").out
     assert call(*some, "--model", "trm-message-pico.own", "--out", "again").code == 0
     assert read(Path("again")).protocol == read(Path("first")).protocol
     assert Path("again/candidates.csv").read_text() == Path("first/candidates.csv").read_text()
@@ -250,7 +250,7 @@ def test_a_card_says_how_its_score_learnt_each_task(
     told = read(Path("other")).protocol
     assert (told.adapt_steps, told.adapt_lr, told.adapt_settings) == (1, 0.01, {"optimizer": "adamatan2"})
     said = call(*some, "--model", "trm-message-pico.own", "--augment", "2", "--adapt-steps", "1", "--out", "two")
-    assert "learnt from 1 views: --augment 1" in said.out
+    assert "learns each task from 2 views, the score of card trm-message-pico.own from 1: see --augment" in said.out
     assert call(*some, *plain, "--adapt-steps", "1", "--out", "usual").code == 0
     assert read(Path("usual")).protocol.adapt_lr == 1e-4
     alone = ("eval", "--task", "arc1", "--puzzles", "66e6c45b", "--steps", "1", "--model", "trm-message-pico.own")

@@ -483,3 +483,14 @@ def test_choices_of_a_wrong_kind_are_refused(given: dict[str, Any], message: str
     with pytest.raises(BadInput, match=message):
         trm_harness.evaluate("arc1", "trm-message-pico", limit=1, adapt="full", out="run", **given)
     assert not Path("run").exists()
+
+
+def test_other_calls_refuse_numbers_and_tables_of_a_wrong_kind() -> None:
+    with pytest.raises(BadInput, match="seconds must be a number, not 'long'"):
+        trm_harness.train("sudoku-4x4", "trm-nano", seconds="long", out="run")
+    with pytest.raises(BadInput, match="settings must map names to values"):
+        trm_harness.train("sudoku-4x4", "trm-nano", settings=["lr=1"], out="run")
+    model = trm_harness.load_model("trm-nano.sudoku-4x4")
+    with pytest.raises(BadInput, match="noise must be a number, not 'x'"):
+        model.predict("1.3..2..", noise="x")
+    assert not Path("run").exists()

@@ -71,10 +71,10 @@ def test_golden_outputs_come_again_to_the_cell_or_not_at_all(copied: Card) -> No
 def test_a_check_whose_puzzles_are_not_here_is_skipped(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(Path("nothing").absolute()))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    said = call("zoo", "verify", "trm-message-nano.maze-hard")
+    said = call("zoo", "verify", "--score", "trm-message-nano.maze-hard")
     assert said.code == 0, said.err
     skipped = [line.split()[2] for line in said.out.splitlines() if line.startswith("skip")]
-    assert skipped == ["golden:", "journal:"]
+    assert skipped == ["golden:", "journal:", "score:"]
     assert "ok      trm-message-nano.maze-hard  sha256: " in said.out
 
 

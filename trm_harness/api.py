@@ -198,7 +198,7 @@ class LoadedModel:
             one if isinstance(one, Puzzle) else _puzzle(self._board(one), demonstrations, name, self._side)
             for one in (puzzles if many else [puzzles])
         ]
-        plan = InferencePlan(noise=float(noise))
+        plan = InferencePlan(noise=number("noise", noise) or 0.0)
         plan.check_model(self.model)
         options = plan.options(whole("steps", steps) or self.model.steps)
         rows = ask(self.task, self.model, asked, options, whole("seed", seed) or 0)
@@ -245,7 +245,8 @@ class LoadedModel:
     ) -> LoadedModel:
         """The model that learns each task of its split from its demonstrations before it answers it.
 
-        What is not given is the card's, else 100 steps at the rate 1e-4.
+        What is not given is the card's, its warm-up and last rate in proportion to ``steps`` and ``lr``; else 100 steps
+        at the rate 1e-4.
         """
         how = {"adapt": mode, "adapt_steps": steps, "adapt_lr": lr, "adapt_settings": settings}
         return _load(self.choices.but(**_clean(how)), self.objects)
@@ -312,7 +313,7 @@ def load_model(
     the model's configuration, ``compiled`` compiles the network. ``data`` are puzzles of your own for the task.
     ``adapt`` (``puzzle-embedding`` or ``full``) learns each task from its demonstrations first: ``adapt_steps`` steps,
     ``augment`` views, the network at the rate ``adapt_lr``, and ``adapt_settings`` as in a training recipe; what is not
-    given is the card's, else 100 steps at 1e-4.
+    given is the card's, its warm-up and last rate in proportion; else 100 steps at 1e-4.
     ``BadInput`` or ``UnknownName`` for what does not exist or does not go together.
     """
     chosen = {name: value for name, value in locals().items() if name not in ("model", "task", "revision")}
@@ -461,7 +462,7 @@ def train(
             weights=absolute(start),
         )
         folder = Path(out) if out else new_folder(job)
-        how = Settings(seconds=float(seconds), workers=whole("workers", workers))
+        how = Settings(seconds=number("seconds", seconds) or 0.0, workers=whole("workers", workers))
         with _watching(job.recipe.total_steps, on_step, progress) as watch:
             return Training(carry_out(job, folder, settings=how, watch=watch, command=said) | {"out": str(folder)})
 
@@ -503,7 +504,7 @@ def resume(
         chosen = {"device": device, "threads": whole("threads", threads)}
         job_of = {"changes": _changes(settings), "steps": whole("steps", steps)}
         job_of |= {name: value for name, value in chosen.items() if value is not None}
-        how = {"seconds": float(seconds), "workers": whole("workers", workers)}
+        how = {"seconds": number("seconds", seconds) or 0.0, "workers": whole("workers", workers)}
         return _go_on_training(out, job_of, how, on_step, bool(progress))
 
 
@@ -546,7 +547,7 @@ def _objects(thing: Any) -> tuple[Any, ...]:
 
 def _changes(settings: Mapping[str, Any] | None) -> list[str]:
     """Settings as ``KEY=VALUE`` pairs."""
-    return [f"{name}={json.dumps(value, default=_plain)}" for name, value in (settings or {}).items()]
+    return [f"{name}={json.dumps(value, default=_plain)}" for name, value in table("settings", settings).items()]
 
 
 # The packages of these names hold the code behind them. Python looks up a.b.c in ``import a.b.c as x`` by the
@@ -567,10 +568,14 @@ LoadedModel.evaluate.__signature__ = _method_of(evaluate, "task", "model")  # ty
 NO_CHOICES = ("processes", "out", "on_batch", "progress")
 """What :func:`evaluate` takes besides the choices of an evaluation."""
 
-NUMBERS = ("noise", "halt_above", "adapt_lr")
-TABLES = ("settings", "adapt_settings")
 WHOLE = ("limit", "sample", "augment", "restarts", "attempts", "steps", "batch_size", "seed", "adapt_steps")
 """Choices that are whole numbers."""
+
+NUMBERS = ("noise", "halt_above", "adapt_lr")
+"""Choices that are numbers."""
+
+TABLES = ("settings", "adapt_settings")
+"""Choices that map names to values."""
 
 
 def whole(name: str, value: Any) -> int | None:
@@ -591,6 +596,13 @@ def number(name: str, value: Any) -> float | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise BadInput(f"{name} must be a number, not {value!r}")
     return value
+
+
+def table(name: str, value: Any) -> dict[str, Any]:
+    """``value`` as a dictionary, an empty one for ``None``. ``BadInput`` for anything that is no mapping."""
+    if not isinstance(value or {}, Mapping):
+        raise BadInput(f"{name} must map names to values, not be {value!r}")
+    return dict(value or {})
 
 
 def _named(thing: Any, revision: str = "main") -> tuple[str, tuple[Any, ...]]:
@@ -627,15 +639,12 @@ def _clean(choices: Mapping[str, Any]) -> dict[str, Any]:
     """Choices with paths as paths, whole numbers as Python's, and puzzles as a tuple. ``BadInput`` for a wrong one."""
     kept = {name: whole(name, value) if name in WHOLE else value for name, value in choices.items()}
     kept |= {name: number(name, kept[name]) for name in NUMBERS if name in kept}
-    for name in TABLES:
-        if not isinstance(kept.get(name) or {}, Mapping):
-            raise BadInput(f"{name} must map names to values, not be {kept[name]!r}")
     kept |= {name: Path(kept[name]) for name in ("weights", "data") if kept.get(name)}
     if isinstance(kept.get("puzzles"), str):
         kept["puzzles"] = tuple(part.strip() for part in kept["puzzles"].split(","))
     if "puzzles" in kept:
         kept["puzzles"] = tuple(map(str, kept["puzzles"]))
-    kept |= {name: dict(kept[name] or {}) for name in TABLES if name in kept}
+    kept |= {name: table(name, kept[name]) for name in TABLES if name in kept}
     return kept
 
 

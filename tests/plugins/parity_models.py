@@ -289,7 +289,7 @@ def check_learner(case: Case, split: bool = False) -> None:
     learner = Learner(FixtureModel(case), FixtureSource(case), fixture_recipe(case, accumulate))
     for index, step in enumerate(told["steps"], start=1):
         row = learner.advance()
-        # Rows one by one round otherwise than two at once, and at full size a step carries that far.
+        # A loss moves by as much as a logit for each row.
         loose = size * LATE_LOGITS if case.wide and index > 1 else 2e-5
         assert row["loss"] * size == pytest.approx(step["loss"], rel=1e-6, abs=loose)
         assert row["halted"] == step["metrics"]["count"]

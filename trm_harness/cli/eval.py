@@ -97,11 +97,16 @@ KEPT_ON_RESUME = {"resumed", "as_json", "processes"}
     type=click.Choice(["puzzle-embedding", "full"]),
     help="Learn each task from its demonstrations first: its puzzle embedding with the network frozen, or all weights.",
 )
-@click.option("--adapt-steps", type=click.IntRange(min=1), help="Steps for each task.  [default: the card's, else 100]")
+@click.option(
+    "--adapt-steps",
+    type=click.IntRange(min=1),
+    help="Steps for each task; a card's warm-up changes in proportion.  [default: the card's, else 100]",
+)
 @click.option(
     "--adapt-lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Rate at which --adapt full moves the network.  [default: the card's, else 0.0001]",
+    help="Rate at which --adapt full moves the network; a card's last rate changes in proportion.  "
+    "[default: the card's, else 0.0001]",
 )
 @click.option(
     "--adapt-set",

@@ -20,7 +20,9 @@ TRIAL_SECONDS = 2.0
 """A trial ends after so long; at least one batch is answered."""
 TRIAL_ROWS = 16
 TRIAL_TASKS = 8
-"""Tasks of which a few steps of learning are timed."""
+"""Most tasks of which a few steps of learning are timed."""
+LEARNING_SECONDS = 10.0
+"""No further task is tried after so long."""
 QUOTED = 2000
 """Answers whose use is estimated one by one; what is beyond them is taken in proportion."""
 
@@ -31,7 +33,8 @@ class Forecast:
 
     ``flops`` and ``bytes`` are what the model states of the first batch's length: work in all, memory of a batch.
     ``seconds`` are by a trial of ``trial`` answers; ``None`` for a service, which is not asked before it has to be.
-    ``learning`` of them are those in which a model learns ``groups`` tasks first, work that ``flops`` leave out.
+    ``learning`` of them are those in which a model learns ``groups`` tasks first, each once, work that ``flops`` leave
+    out.
 
     ``usage`` holds what all answers of a service will use, by the names of
     :class:`~trm_harness.contracts.Quotes`, estimated from the questions of ``quoted`` of them.
@@ -83,11 +86,16 @@ def forecast(task: Task, model: Model, plan: InferencePlan, selection: Selection
 
 
 def _learning_seconds(model: LearnsTasks, selection: Selection) -> float:
-    """Seconds of learning a task: the mean over a few that lie evenly in the selection. The first warms up."""
+    """Seconds of learning a task: the mean over a few that lie evenly in the selection. At least one is tried."""
     places = [len(selection) * part // TRIAL_TASKS for part in range(TRIAL_TASKS)]
     tasks = list({puzzle.group: puzzle for puzzle in map(selection.__getitem__, places)}.values())
-    model.learning_seconds(tasks[0])
-    return sum(map(model.learning_seconds, tasks)) / len(tasks)
+    began, found = time.monotonic(), [model.learning_seconds(tasks[0])]
+    if time.monotonic() - began < TRIAL_SECONDS:
+        # It warmed up, and does not count.
+        found = []
+    while len(found) < len(tasks) and (not found or time.monotonic() - began < LEARNING_SECONDS):
+        found.append(model.learning_seconds(tasks[len(found)]))
+    return sum(found) / len(found)
 
 
 def _quoted(model: Quotes, stored: StoredPlan, work: Any) -> tuple[int, dict[str, float]]:

@@ -265,9 +265,10 @@ def _learning(choices: Choices, card: Card | None) -> dict[str, Any]:
     steps = own.steps if choices.adapt_steps is None else choices.adapt_steps
     lr = usual if choices.adapt_lr is None else choices.adapt_lr
     settings = dict(own.settings)
-    if "warmup" in settings and steps != own.steps:
+    # Of a wrong kind they stay: whoever learns with them says so.
+    if isinstance(settings.get("warmup"), int) and steps != own.steps:
         settings["warmup"] = round(settings["warmup"] * steps / own.steps)
-    if "lr_end" in settings and lr != usual:
+    if isinstance(settings.get("lr_end"), int | float) and lr != usual:
         settings["lr_end"] *= lr / usual
     settings |= choices.adapt_settings
     return {"adapt": choices.adapt, "adapt_steps": steps, "adapt_lr": lr, "adapt_settings": settings}

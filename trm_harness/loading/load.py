@@ -32,7 +32,7 @@ from trm_harness.loading.choices import (
 )
 from trm_harness.loading.guard import guard
 from trm_harness.machine import is_accelerator, own_device, share_cores
-from trm_harness.record.describe import is_service
+from trm_harness.record.describe import counted, is_service
 from trm_harness.record.environment import public_command
 from trm_harness.registry import default, published
 from trm_harness.specs import ModelSpec
@@ -147,11 +147,12 @@ def load(
         untrained=launch.untrained,
         launch=as_mapping(launch),
         distributions=tuple(owner.distribution for owner in owners),
-        notes=(*_notes(card, task), *_fewer_views(card, launch, plan), *_sampling(spec, plan), *failures),
+        notes=(*_notes(card, task), *_other_views(card, launch, plan), *_sampling(spec, plan), *failures),
         compiled=launch.compiled and not failures,
         adapt=launch.adapt,
         adapt_steps=launch.adapt_steps,
-        adapt_lr=launch.adapt_lr if launch.adapt == "full" else None,
+        # The table has a rate of its own, which falls as the network's does.
+        adapt_lr=launch.adapt_lr if launch.adapt == "full" or "lr_end" in launch.adapt_settings else None,
         adapt_settings=launch.adapt_settings,
     )
 
@@ -275,11 +276,12 @@ def _notes(card: Card | None, task: Task) -> Iterator[str]:
         yield f"card {card.name} was made with version {made} of task {card.task}, this is version {here}"
 
 
-def _fewer_views(card: Card | None, launch: Launch, plan: InferencePlan) -> Iterator[str]:
-    """That the card's score learnt from other views than this run does."""
-    own = card.adaptation if card is not None and card.task == launch.task else None
+def _other_views(card: Card | None, launch: Launch, plan: InferencePlan) -> Iterator[str]:
+    """That the card's score came of other views of each task than this run's."""
+    own = card.adaptation if card is not None and launch.card else None
     if own is not None and launch.adapt == own.mode and own.views not in (0, plan.augment):
-        yield f"the score of card {card.name} learnt from {own.views} views: --augment {own.views} does as it did"
+        views = f"{counted(plan.augment, 'view')}, the score of card {card.name} from {own.views}"
+        yield f"this run learns each task from {views}: see --augment"
 
 
 def _unknown_identities(task: Task, selection: Selection, model: Model) -> Iterator[str]:

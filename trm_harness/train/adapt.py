@@ -273,15 +273,16 @@ class AdaptedModel:
         return learnt
 
     def learning_seconds(self, puzzle: Puzzle) -> float:
-        """Seconds that learning the puzzle's task will take: that of beginning, and of its second to fourth step."""
-        taken = self._taken
-        moments = [time.perf_counter()]
-        for steps in (1, 4):
-            self._learn(puzzle, min(steps, self.adaptation.steps))
-            moments.append(time.perf_counter())
+        """Seconds that learning the puzzle's task will take: up to four steps are timed, the others are like them."""
+        taken, steps = self._taken, self.adaptation.steps
+        tried = min(4, steps)
+        start = time.perf_counter()
+        self._learn(puzzle, 1)
+        begun = time.perf_counter()
+        self._learn(puzzle, tried)
+        first, all_tried = begun - start, time.perf_counter() - begun
         self._taken = taken
-        first, both = moments[1] - moments[0], moments[2] - moments[1]
-        return first + max(0.0, both - first) / 3 * (self.adaptation.steps - 1)
+        return first + (max(0.0, all_tried - first) / (tried - 1) * (steps - 1) if steps > 1 else 0.0)
 
     def _learn(self, puzzle: Puzzle, steps: int | None = None) -> Learnt:
         """What ``steps`` steps teach (all of them by default)."""

@@ -114,8 +114,8 @@ class Halting:
 class Learning:
     """How the card's score learnt each task first, which is what ``--adapt mode`` does with these weights.
 
-    ``views`` is how many of them it learnt from and answered (0: unknown). A user sets them by ``--augment``, no card
-    does: they decide the protocol.
+    ``views`` is how many views of each task it learnt from and answered (0: unknown). A run has those of ``--augment``,
+    which no card sets: they decide the protocol.
     """
 
     mode: str

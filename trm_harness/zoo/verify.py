@@ -13,7 +13,7 @@ from trm_harness.zoo.files import safetensors_metadata, weights_path
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that ``verify`` looked at, or, where something for it is not here, ``skipped``: that is no failure."""
+    """One thing that ``verify`` looked at, or ``skipped`` because its puzzles are not here, which is no failure."""
 
     what: str
     passed: bool

@@ -191,9 +191,9 @@ def _score(card: Card) -> str:
 
 
 def _adapted(how: Learning) -> str:
-    from trm_harness.record.describe import learning
+    from trm_harness.record.describe import counted, learning
 
-    views = [f"{how.views} views"] if how.views else []
+    views = [counted(how.views, "view")] if how.views else []
     return ", ".join([learning(how.mode, how.steps, how.lr, how.settings), *views])
 
 
