@@ -19,7 +19,7 @@ from trm_harness.inference.plan_file import budget_for
 from trm_harness.inference.steps import predict
 from trm_harness.machine import keep_freed_memory
 
-TURNS, SITTINGS, STEPS, LEAST = 3, 4, 1, 1.5
+TURNS, SITTINGS, STEPS, LEAST = 3, 12, 1, 1.5
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_full_depth_is_half_as_fast_again_as_the_plain_implementation() -> None:
     grids = [task.decode(one, asked[0].encoded).tobytes() for one in plain().int().numpy()]
     assert ours() == grids
     # By turns, the ratio of the middle one: how many pages the plain one pays for differs from turn to turn. Other
-    # work on the machine takes caches from both, so a few sittings are given; a product as slow as that fails them all.
+    # work on the machine takes caches from both, so some sittings are given; a product as slow as that fails them all.
     sittings = []
     for _ in range(SITTINGS):
         times = []
