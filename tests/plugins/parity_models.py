@@ -214,8 +214,8 @@ def check_training(case: Case) -> None:
         out, target, loss = training.step(index)
         _check_outputs(case, want, index, training, out)
         _check_target(case, want, index, target)
-        # A loss moves by as much as a logit for each row, and at full size those of later steps may move more.
-        atol = len(out.logits) * LATE_LOGITS if case.wide and index > 1 else 2e-5
+        # At full size the losses of later steps may move more, though less than a logit: they are means over cells.
+        atol = len(out.logits) * 1e-4 if case.wide and index > 1 else 2e-5
         assert float(loss.total.detach()) == pytest.approx(step["loss"], rel=1e-6, abs=atol)
         assert loss.metrics.keys() == step["metrics"].keys()
         for name, value in loss.metrics.items():
@@ -289,8 +289,8 @@ def check_learner(case: Case, split: bool = False) -> None:
     learner = Learner(FixtureModel(case), FixtureSource(case), fixture_recipe(case, accumulate))
     for index, step in enumerate(told["steps"], start=1):
         row = learner.advance()
-        # A loss moves by as much as a logit for each row.
-        loose = size * LATE_LOGITS if case.wide and index > 1 else 2e-5
+        # Rows one by one round otherwise than two at once, and at full size a step carries that far.
+        loose = 2e-4 if case.wide and index > 1 and accumulate > 1 else 2e-5
         assert row["loss"] * size == pytest.approx(step["loss"], rel=1e-6, abs=loose)
         assert row["halted"] == step["metrics"]["count"]
         carry = learner.carries["all"]
