@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 
 class Lazy(Sequence[Item]):
-    """``count`` items, item ``i`` made by ``make(i)`` on first use and kept from then on."""
+    """``count`` items, item ``i`` made by ``make(i)`` on first use and kept from then on. Slices are lazy too."""
 
     def __init__(self, count: int, make: Callable[[int], Item]) -> None:
         self._count, self._make = count, make
@@ -21,10 +21,11 @@ class Lazy(Sequence[Item]):
     @overload
     def __getitem__(self, index: int) -> Item: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+    def __getitem__(self, index: slice) -> Lazy[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Lazy[Item]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(self._count))]
+            places = range(*index.indices(self._count))
+            return Lazy(len(places), lambda place: self[places[place]])
         place = range(self._count)[index]
         if place not in self._kept:
             self._kept[place] = self._make(place)

@@ -22,7 +22,7 @@ from trm_task_maze import GENERATED, SPLITS, boards, bundle
 from trm_task_maze.data import make
 from trm_task_maze.generate import Recipe, attempt, draw, path_length
 from trm_task_maze.splits import canonical_walls, split_of
-from trm_task_maze.task import generated
+from trm_task_maze.task import GeneratedMaze, generated
 
 from .maze_tasks import SIZES, needs_published, published, spec, task
 
@@ -208,3 +208,16 @@ def test_mazes_of_a_side_that_no_task_has_are_evaluated(tmp_path: Path, capsys: 
         with pytest.raises(SystemExit, match="2"):
             boards.main([*wrong, "--out", str(tmp_path / "none")])
     assert not (tmp_path / "none").exists()
+
+
+def test_training_makes_the_mazes_that_it_draws_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, sample = [], GeneratedMaze.sample
+    monkeypatch.setattr(GeneratedMaze, "sample", lambda self, seed, i: made.append(i) or sample(self, seed, i))
+    source = task(14).training_source(1, {}, {"puzzles": 20_000})
+    rows = source.draw("all", 0, 8)
+    assert len(set(made)) <= 64 + 8  # the first 64 say which mazes these are
+    assert (source.draw("all", 0, 8).tokens == rows.tokens).all()
+    pool = task(14).puzzles("train")
+    first = pool[2:6:2]
+    assert [puzzle.id for puzzle in first] == [pool[2].id, pool[4].id]
+    assert first[-1] is pool[4]

@@ -283,11 +283,15 @@ def _asked(choices: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     """A new run: everything is checked before anything is written."""
+    from trm_harness.contracts import LearnsTasks
     from trm_harness.evaluate import evaluate
     from trm_harness.loading import prepare, workers
+    from trm_harness.progress import say
 
     new = prepare(_choices(_asked(choices)), choices["out"], choices.get("command"))
     shared = workers(new.launch, new.plan, choices["processes"])
+    if isinstance(new.model, LearnsTasks):
+        say("each task is learned when it is first asked; until all have been, the time left shown is far too high")
     given = {"workers": shared, "selection": new.selection}
     work = partial(evaluate, new.task, new.model, new.plan, new.out, new.setting, **given)
     return new.out, _guarded(new.out, work)
