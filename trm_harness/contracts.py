@@ -406,7 +406,8 @@ class ModelRequest:
     checked when it came from a card. ``weights_sha256`` is the hash that :meth:`Model.facts` must state.
     ``card`` is the parsed card or an empty mapping. ``device`` is a torch device name already resolved
     from ``auto``; ``dtype`` one of ``float32``, ``bfloat16``. ``identities`` are the task's names, in table order,
-    for an untrained model that must make a table.
+    for an untrained model that must make a table. ``changes`` are settings that a recipe asks for in place of those
+    that ``weights`` were made with (:func:`trm_harness.nn.checkpoint.load_weights` applies them).
     """
 
     spec: ModelSpec
@@ -418,3 +419,4 @@ class ModelRequest:
     seed: int = 0
     identities: tuple[str, ...] = ()
     weights_sha256: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)

@@ -86,10 +86,17 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[st
 
 
 def load_weights(
-    path: Path, architecture: Architecture, dtype: torch.dtype = torch.float32
+    path: Path,
+    architecture: Architecture,
+    dtype: torch.dtype = torch.float32,
+    changes: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> tuple[Network, tuple[str, ...], dict[str, Any]]:
     """The network of a weights file (parameters in float32, computing in ``dtype``), its identity names and encoding
     options. ``BadInput`` for broken or foreign files.
+
+    With ``changes`` it has those settings in place of its own: other cycles or steps, a further head. Tensors that the
+    file lacks are those of an untrained network of ``seed``; ``BadInput`` if one that it has does not fit.
     """
     config, names, encoding = read_config(path, architecture)
     _check_shapes(path, architecture, config)
@@ -100,7 +107,39 @@ def load_weights(
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
     load_state(network, tensors, path.name)
-    return network, names, encoding
+    return _changed(network, architecture, encoding, changes or {}, seed, path.name), names, encoding
+
+
+def _changed(
+    network: Network,
+    architecture: Architecture,
+    encoding: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    seed: int,
+    where: str,
+) -> Network:
+    """``network`` itself, or one of changed settings with its tensors."""
+    own = {**network.config.as_dict(), "encoding": dict(encoding)}
+    told = {name: value for name, value in changes.items() if name not in own or own[name] != value}
+    if not told:
+        return network
+    words = ", ".join(f"model.{name} = {value!r} (theirs: {own.get(name)!r})" for name, value in told.items())
+    refused = f"{where}: these weights do not fit {words}: leave that out of the recipe, or begin without weights"
+    if "encoding" in told:
+        raise BadInput(refused)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            like = architecture.network(
+                architecture.config.from_mapping({**network.config.as_dict(), **told}), network.dtype
+            )
+        except TypeError as error:
+            raise BadInput(f"{where}: {words}: {error}") from error
+    fresh, tensors = like.state_dict(), network.state_dict()
+    if any(name not in fresh or fresh[name].shape != value.shape for name, value in tensors.items()):
+        raise BadInput(refused)
+    like.load_state_dict({**fresh, **tensors})
+    return like
 
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

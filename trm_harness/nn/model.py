@@ -185,7 +185,7 @@ def trainable(architecture: Architecture, request: ModelRequest) -> TorchModel:
         network, identities, encoding = _untrained(architecture, request, dtype)
         sha, source = "", "untrained"
     else:
-        network, names, encoding = load_weights(request.weights, architecture, dtype)
+        network, names, encoding = load_weights(request.weights, architecture, dtype, request.changes, request.seed)
         network = _on_board(architecture, network, request)
         _check_variant(network.config, request)
         identities = make_identities(network.config.identities, names)

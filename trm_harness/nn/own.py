@@ -283,7 +283,7 @@ def trainable(kind: type[OwnNetwork], request: ModelRequest) -> OwnModel:
     architecture, dtype = OwnArchitecture(request.spec.id, kind), DTYPES[request.dtype]
     sizes = {"vocab_size": request.task.vocab_size, "seq_len": request.task.seq_len}
     if request.weights is not None:
-        network, _, encoding = load_weights(request.weights, architecture, dtype)
+        network, _, encoding = load_weights(request.weights, architecture, dtype, request.changes, request.seed)
         made = {name: network.config.values.get(name) for name in sizes}
         if made != sizes:
             told = ", ".join(f"{name} {value}" for name, value in made.items())

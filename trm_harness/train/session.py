@@ -109,6 +109,7 @@ def build(job: Job) -> Parts:
         dtype=recipe.dtype,
         seed=recipe.seed,
         identities=source.identities,
+        changes=recipe.model if job.weights else {},
     )
     if given is not None and (job.weights or recipe.model):
         raise BadInput(f"{job.model} is a model object: weights and [model] settings are those it was made with")
@@ -116,12 +117,13 @@ def build(job: Job) -> Parts:
     if given is not None:
         # Perhaps it was loaded to answer: without gradients.
         model.network.float().train().requires_grad_(True)
-    wanted, has = recipe.model.get("auxiliary", 0), getattr(model.network, "auxiliary_classes", 0)
-    if job.weights and wanted and wanted != has:
-        raise BadInput(
-            f"{Path(job.weights).name}: its network has {f'a head of {has} classes' if has else 'no auxiliary head'}, "
-            f"the recipe says model.auxiliary = {wanted}: leave it out, or begin without these weights"
-        )
+    has, config = getattr(model.network, "auxiliary_classes", 0), model.facts().config
+    for name, value in request.changes.items():
+        if config.get(name, value) != value:
+            raise BadInput(
+                f"{Path(job.weights).name}: its network has {name} {config[name]!r}, the recipe says model.{name} = "
+                f"{value!r}: leave it out, or begin without these weights"
+            )
     # Before anything is written, where there is a head to be wrong about.
     for bucket in source.buckets if has else ():
         check_auxiliary(source.draw(bucket, 1, 1), has)

@@ -1,0 +1,65 @@
+"""A recipe's settings over those that weights were made with: other cycles, a further head, or a refusal in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.train.tiny import recipe
+from trm_harness.errors import BadInput
+from trm_harness.train.session import Job, build, run
+from trm_harness.train.trainer import Settings
+
+SMALL = {"hidden_size": 16, "width": 16, "message": 4}
+
+
+def job(model: dict[str, Any], weights: Path | None = None) -> Job:
+    plan = recipe(source={"puzzles": 20, "directions": True}, model=model)
+    return Job("maze-8x8", "trm-message-nano", plan, weights=str(weights or ""))
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    build(job(SMALL)).model.save(tmp_path / "w.safetensors", "", training={})
+    return tmp_path / "w.safetensors"
+
+
+def test_settings_without_tensors_are_changed(weights: Path) -> None:
+    made = build(job({"l_cycles": 1, "supervision_steps": 3}, weights)).model
+    config = made.facts().config
+    assert (config["l_cycles"], config["supervision_steps"], config["hidden_size"]) == (1, 3, 16)
+    assert (made.network.cycles, made.steps) == ((2, 1), 3)
+    assert made.facts().effective_depth == 2 * 2 * (1 + 1)
+    own, kept = made.network.state_dict(), load_file(weights)
+    assert own.keys() == kept.keys()
+    assert all(torch.equal(own[name], value) for name, value in kept.items())
+
+
+def test_a_further_head_begins_at_random_by_the_seed_and_is_kept(weights: Path, tmp_path: Path) -> None:
+    one, same = (build(job({"auxiliary": 4}, weights)).model.network.state_dict() for _ in range(2))
+    more = set(one) - set(load_file(weights))
+    assert more == {"auxiliary_head.weight", "auxiliary_head.bias"}
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    run(job({"auxiliary": 4}, weights), tmp_path / "run", settings=Settings(compile=False))
+    assert more <= set(load_file(tmp_path / "run/weights.safetensors"))
+    run(job({"auxiliary": 4}, weights), tmp_path / "run", resume=True, settings=Settings(compile=False))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [{"hidden_size": 32}, {"mixer": "conv"}, {"layers": 1}, {"encoding": {"canvas": "fit"}}],
+)
+def test_settings_that_the_weights_do_not_fit_are_refused(model: dict[str, Any], weights: Path, tmp_path: Path) -> None:
+    (name,) = model
+    with pytest.raises(BadInput, match=rf"w.safetensors: these weights do not fit model.{name} = .*theirs: .*leave"):
+        run(job(model, weights), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_that_no_network_has_are_refused(weights: Path) -> None:
+    with pytest.raises(BadInput, match="unknown key 'hiden_size'"):
+        build(job({"hiden_size": 32}, weights))
