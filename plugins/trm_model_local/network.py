@@ -111,6 +111,26 @@ class LocalConfig(NetworkConfig):
             )
         return moved
 
+    def grown(self, wider: LocalConfig, name: str, own: Tensor, fresh: Tensor) -> Tensor | None:
+        """Tensor ``name`` of a network of a larger ``width`` or ``message`` that computes what this one does: ``own``
+        within ``fresh``, an untrained one's. What is new hears at random and says nothing yet (arXiv 1511.05641).
+        """
+        dim, kind = self.hidden_size, name.removesuffix(".weight").rpartition(".")[2]
+        heard = [dim + place for place in _spread(4, self.message, wider.message)] if self.mixer == "messages" else []
+        held = {
+            "say": (_spread(4, self.message, wider.message), range(dim)),
+            "gate_up": (_spread(2, self.width, wider.width), [*range(dim), *heard]),
+            "down": (range(dim), range(self.width)),
+        }
+        smaller = wider.width < self.width or wider.message < self.message
+        if kind not in held or smaller or wider.hidden_size != dim:
+            return None
+        rows, columns = (torch.tensor(list(places)) for places in held[kind])
+        silent = torch.ones(fresh.shape[1], dtype=torch.bool).index_fill(0, columns, False)
+        grown = fresh.masked_fill(silent, 0)
+        grown[rows[:, None], columns] = own
+        return grown
+
     @property
     def on_canvas(self) -> bool:
         """Whether cells mix with those beside them on a square canvas of any side."""
@@ -168,6 +188,11 @@ class LocalConfig(NetworkConfig):
         """Values that autograd keeps of one block for one example."""
         messages = 8 * self.message if self.mixer == "messages" else 0
         return tokens * (6 * self.hidden_size + 3 * self.width + messages)
+
+
+def _spread(groups: int, size: int, larger: int) -> list[int]:
+    """Places of ``groups`` times ``size`` values where each group has grown to ``larger``."""
+    return [group * larger + place for group in range(groups) for place in range(size)]
 
 
 class Local(Network):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from safetensors.torch import load_file
 
 from tests.train.tiny import recipe
 from trm_harness.errors import BadInput
+from trm_harness.nn.supervision import Rows
 from trm_harness.train.session import Job, build, run
 from trm_harness.train.trainer import Settings
 
@@ -49,12 +51,62 @@ def test_a_further_head_begins_at_random_by_the_seed_and_is_kept(weights: Path, 
     run(job({"auxiliary": 4}, weights), tmp_path / "run", resume=True, settings=Settings(compile=False))
 
 
+def answers(model: Any) -> torch.Tensor:
+    tokens = torch.randint(1, 6, (2, 64), generator=torch.Generator().manual_seed(0))
+    places, ids = torch.arange(64).expand(2, 64), torch.zeros(2, 1, dtype=torch.int64)
+    rows, state = Rows(tokens, tokens, places, ids), model.network.initial_state(2, 64)
+    with torch.no_grad():
+        for _ in range(3):
+            out = model.network(state, rows, None)
+            state = out.state
+    return torch.cat((out.logits.flatten(1), out.halt_logits), dim=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "wider"),
+    [
+        ("trm-message-nano", "maze-8x8", {"width": 40, "message": 7}),
+        ("trm-message-nano", "maze-8x8", {"message": 9}),
+        ("trm-conv-nano", "maze-8x8", {"width": 17}),
+    ],
+)
+def test_more_width_and_messages_change_no_answer_and_are_learnt(
+    kind: str, task: str, wider: dict[str, int], tmp_path: Path
+) -> None:
+    small = {name: value for name, value in SMALL.items() if name != "message" or "message" in kind}
+    plan = recipe(source={"puzzles": 20}, model=small)
+    made = build(Job(task, kind, plan)).model
+    made.save(tmp_path / "w.safetensors", "", training={})
+    more = replace(plan, model=wider)
+    grown = build(Job(task, kind, more, weights=str(tmp_path / "w.safetensors"))).model
+    assert {name: grown.facts().config[name] for name in wider} == wider
+    assert grown.network.network_parameters() > made.network.network_parameters()
+    torch.testing.assert_close(answers(grown), answers(made))
+    run(
+        Job(task, kind, more, weights=str(tmp_path / "w.safetensors")),
+        tmp_path / "run",
+        settings=Settings(compile=False),
+    )
+    before, after = grown.network.state_dict(), load_file(tmp_path / "run/weights-raw.safetensors")
+    new = before["core.blocks.0.mlp.down.weight"] == 0
+    if "width" in wider:
+        assert new.any()
+        assert (after["core.blocks.0.mlp.down.weight"][new] != 0).all()
+
+
 @pytest.mark.parametrize(
     "model",
-    [{"hidden_size": 32}, {"mixer": "conv"}, {"layers": 1}, {"encoding": {"canvas": "fit"}}],
+    [
+        {"hidden_size": 32},
+        {"hidden_size": 32, "width": 32},
+        {"width": 8},
+        {"mixer": "conv"},
+        {"layers": 1},
+        {"encoding": {"canvas": "fit"}},
+    ],
 )
 def test_settings_that_the_weights_do_not_fit_are_refused(model: dict[str, Any], weights: Path, tmp_path: Path) -> None:
-    (name,) = model
+    name = min(model)
     with pytest.raises(BadInput, match=rf"w.safetensors: these weights do not fit model.{name} = .*theirs: .*leave"):
         run(job(model, weights), tmp_path / "run")
     assert not (tmp_path / "run").exists()

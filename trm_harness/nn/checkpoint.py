@@ -135,10 +135,14 @@ def _changed(
             )
         except TypeError as error:
             raise BadInput(f"{where}: {words}: {error}") from error
-    fresh, tensors = like.state_dict(), network.state_dict()
-    if any(name not in fresh or fresh[name].shape != value.shape for name, value in tensors.items()):
-        raise BadInput(refused)
-    like.load_state_dict({**fresh, **tensors})
+    fresh = like.state_dict()
+    for name, value in network.state_dict().items():
+        if name in fresh and fresh[name].shape != value.shape:
+            value = network.config.grown(like.config, name, value, fresh[name])
+        if name not in fresh or value is None:
+            raise BadInput(refused)
+        fresh[name] = value
+    like.load_state_dict(fresh)
     return like
 
 

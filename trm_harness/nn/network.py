@@ -137,6 +137,12 @@ class NetworkConfig:
         values = self.as_dict()
         return self.from_mapping(values | self.task_values(values, task))
 
+    def grown(self, wider: NetworkConfig, name: str, own: Tensor, fresh: Tensor) -> Tensor | None:
+        """Tensor ``name`` of a network of the sizes ``wider`` that computes what this one does, from this one's and an
+        untrained one's; ``None`` where there is none.
+        """
+        return None
+
     @property
     def fixed_length(self) -> bool:
         """Whether a batch must have all ``seq_len`` cells."""

@@ -183,6 +183,9 @@ class OwnConfig:
         """Plain data."""
         return dict(self.values)
 
+    def grown(self, wider: OwnConfig, name: str, own: Tensor, fresh: Tensor) -> None:
+        """None: how a class's tensors grow is not known."""
+
 
 @dataclass(frozen=True)
 class OwnArchitecture:
