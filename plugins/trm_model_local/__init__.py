@@ -96,6 +96,12 @@ SPECS = (
     ),
     _spec("trm-message-nano", "TRM message, nano", _MESSAGE.format("107,000 parameters"), MESSAGE),
     _spec(
+        "trm-message-micro",
+        "TRM message, micro",
+        _MESSAGE.format("263,000 parameters, nano with wider layers and messages"),
+        MESSAGE | {"width": 256, "message": 32},
+    ),
+    _spec(
         "trm-message-mini",
         "TRM message, mini",
         _MESSAGE.format("354,000 parameters"),

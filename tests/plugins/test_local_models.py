@@ -134,6 +134,7 @@ def test_weights_move_to_another_board(tmp_path: Path) -> None:
         ("trm-conv-mini", "maze-10x10", "233,000 parameters"),
         ("trm-conv-small", "arc1", "0.37 million parameters"),
         ("trm-message-nano", "maze-10x10", "107,000 parameters"),
+        ("trm-message-micro", "maze-10x10", "263,000 parameters"),
         ("trm-message-mini", "maze-10x10", "354,000 parameters"),
         ("trm-message-small", "arc1", "0.49 million parameters"),
         ("trm-relational-nano", "sudoku-9x9", "31,000 parameters"),
