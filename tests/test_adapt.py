@@ -212,7 +212,7 @@ def test_settings_of_learning_are_those_of_a_recipe(task: Task, call: Call) -> N
     eight = ("eval", "--task", "arc1", "--model", "trm-message-pico", "--untrained", *chosen)
     said = call(*eight, "--adapt-set", "optimizer=muon", "--adapt-set", "batch_size=4", "--out", "run")
     assert said.code == 0, said.err
-    assert "each task is learned when it is first asked" in said.err
+    assert "each task is learnt when it is first asked" in said.err
     assert read(Path("run")).protocol.adapt_settings == {"optimizer": "muon", "batch_size": 4}
     Path("again.toml").write_text(call("runs", "config", "run").out)
     assert call("eval", "--config", "again.toml", "--out", "again").code == 0

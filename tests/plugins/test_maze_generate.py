@@ -220,4 +220,5 @@ def test_training_makes_the_mazes_that_it_draws_and_no_others(monkeypatch: pytes
     pool = task(14).puzzles("train")
     first = pool[2:6:2]
     assert [puzzle.id for puzzle in first] == [pool[2].id, pool[4].id]
-    assert first[-1] is pool[4]
+    assert first[-1] is pool[4] is pool[1:][1:][2]
+    assert [puzzle.id for puzzle in pool[100:102].passing()] == [pool[100].id, pool[101].id]

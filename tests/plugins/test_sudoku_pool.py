@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,10 @@ def test_training_puzzles_are_the_stream_with_and_without_the_file(
             assert np.array_equal(puzzle.input, want.input)
             assert np.array_equal(puzzle.answer, want.answer)
     assert len(list((tmp_path / "trm-harness" / "drawn").iterdir())) == 1
+
+
+def test_a_part_of_the_pool_travels_to_a_process_that_draws() -> None:
+    source = task(6).training_source(1, {}, {"puzzles": 20})
+    there = pickle.loads(pickle.dumps(source))
+    (bucket,) = source.buckets
+    assert (there.draw(bucket, 3, 8).tokens == source.draw(bucket, 3, 8).tokens).all()

@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.conftest import ROOT
 from tests.train.tiny import recipe
 from trm_harness.errors import BadInput
 from trm_harness.nn.supervision import Rows
+from trm_harness.train.recipe import read_recipe
 from trm_harness.train.session import Job, build, run
 from trm_harness.train.trainer import Settings
 
@@ -102,12 +104,12 @@ def test_more_width_and_messages_change_no_answer_and_are_learnt(
         {"width": 8},
         {"mixer": "conv"},
         {"layers": 1},
-        {"encoding": {"canvas": "fit"}},
+        {"layers": 3},
     ],
 )
 def test_settings_that_the_weights_do_not_fit_are_refused(model: dict[str, Any], weights: Path, tmp_path: Path) -> None:
     name = min(model)
-    with pytest.raises(BadInput, match=rf"w.safetensors: these weights do not fit model.{name} = .*theirs: .*leave"):
+    with pytest.raises(BadInput, match=rf"w.safetensors: with model.{name} = .*theirs: .* tensor '.*' of .*: leave"):
         run(job(model, weights), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -115,3 +117,26 @@ def test_settings_that_the_weights_do_not_fit_are_refused(model: dict[str, Any],
 def test_settings_that_no_network_has_are_refused(weights: Path) -> None:
     with pytest.raises(BadInput, match="unknown key 'hiden_size'"):
         build(job({"hiden_size": 32}, weights))
+
+
+@pytest.mark.parametrize(
+    "model", [{"identities": "table"}, {"identities": "none"}, {"table_rows": 3}, {"puzzle_dim": 0}]
+)
+def test_the_meaning_of_puzzle_rows_is_not_changed(model: dict[str, Any], tmp_path: Path) -> None:
+    def arc(model: dict[str, Any], weights: str = "") -> Job:
+        source = {"sides": [6], "evaluation_share": 0.0}
+        fits = {"encoding": {"canvas": "fit"}}
+        return Job("arc1", "trm-message-small", recipe(source=source, model=model | fits), weights=weights)
+
+    small = {"hidden_size": 16, "width": 16, "puzzle_dim": 4, "identities": "factored"}
+    build(arc(small)).model.save(tmp_path / "w.safetensors", "", training={})
+    assert build(arc({}, str(tmp_path / "w.safetensors"))).model.facts().config["identities"] == "factored"
+    with pytest.raises(BadInput, match=f"puzzle table stay as they are, but the recipe says model.{min(model)}"):
+        build(arc(model, str(tmp_path / "w.safetensors")))
+
+
+def test_weights_learn_under_the_recipes_encoding_and_keep_it() -> None:
+    zoo = ROOT / "zoo"
+    plan = read_recipe(zoo / "trm-7m.arc1-tiny/recipe.toml")
+    made = build(Job("arc1", "trm-7m", plan, weights=str(zoo / "trm-7m.arc1-cpu/weights.safetensors"))).model
+    assert made.encoding == {"canvas": "fit", "views": "turns"} == plan.model["encoding"]

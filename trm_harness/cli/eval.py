@@ -283,15 +283,12 @@ def _asked(choices: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _start(choices: Mapping[str, Any]) -> tuple[Path, RunRecord]:
     """A new run: everything is checked before anything is written."""
-    from trm_harness.contracts import LearnsTasks
     from trm_harness.evaluate import evaluate
     from trm_harness.loading import prepare, workers
-    from trm_harness.progress import say
 
     new = prepare(_choices(_asked(choices)), choices["out"], choices.get("command"))
     shared = workers(new.launch, new.plan, choices["processes"])
-    if isinstance(new.model, LearnsTasks):
-        say("each task is learned when it is first asked; until all have been, the time left shown is far too high")
+    _tell_of_learning(new.model)
     given = {"workers": shared, "selection": new.selection}
     work = partial(evaluate, new.task, new.model, new.plan, new.out, new.setting, **given)
     return new.out, _guarded(new.out, work)
@@ -325,7 +322,16 @@ def _resume(ctx: click.Context, choices: Mapping[str, Any]) -> tuple[Path, RunRe
         raise click.UsageError("--resume takes every choice from the run: leave the other options out")
     folder = find_run(choices["resumed"])
     task, model, shared = again(folder, choices["processes"])
+    _tell_of_learning(model)
     return folder, _guarded(folder, lambda watchers: resume(folder, task, model, watchers, shared))
+
+
+def _tell_of_learning(model: Any) -> None:
+    from trm_harness.contracts import LearnsTasks
+    from trm_harness.progress import say
+
+    if isinstance(model, LearnsTasks):
+        say("each task is learnt when it is first asked; until all have been, the time left shown is too high")
 
 
 def _guarded(folder: Path, work: Any) -> RunRecord:

@@ -21,6 +21,10 @@ from trm_harness.record.environment import source_tree
 from trm_harness.types import plain
 
 FORMAT = "trm-harness"
+FURTHER_HEAD = "auxiliary_head."
+"""How tensors are named that weights may get later: nothing that answers reads them."""
+_PUZZLE_ROWS = {"identities", "table_rows", "puzzle_dim"}
+"""Settings that say what the rows of a puzzle table mean."""
 
 
 def save_weights(
@@ -95,8 +99,9 @@ def load_weights(
     """The network of a weights file (parameters in float32, computing in ``dtype``), its identity names and encoding
     options. ``BadInput`` for broken or foreign files.
 
-    With ``changes`` it has those settings in place of its own: other cycles or steps, a further head. Tensors that the
-    file lacks are those of an untrained network of ``seed``; ``BadInput`` if one that it has does not fit.
+    With ``changes`` it has those settings in place of its own: other cycles or steps, an auxiliary head, which is that
+    of an untrained network of ``seed``, or more of what its configuration knows how to grow. ``BadInput`` if a tensor
+    does not fit.
     """
     config, names, encoding = read_config(path, architecture)
     _check_shapes(path, architecture, config)
@@ -107,40 +112,38 @@ def load_weights(
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
     load_state(network, tensors, path.name)
-    return _changed(network, architecture, encoding, changes or {}, seed, path.name), names, encoding
+    told = dict(changes or {})
+    encoding = told.pop("encoding", encoding)
+    return _changed(network, architecture, told, seed, path.name), names, encoding
 
 
 def _changed(
-    network: Network,
-    architecture: Architecture,
-    encoding: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    seed: int,
-    where: str,
+    network: Network, architecture: Architecture, changes: Mapping[str, Any], seed: int, where: str
 ) -> Network:
     """``network`` itself, or one of changed settings with its tensors."""
-    own = {**network.config.as_dict(), "encoding": dict(encoding)}
+    own = network.config.as_dict()
     told = {name: value for name, value in changes.items() if name not in own or own[name] != value}
     if not told:
         return network
     words = ", ".join(f"model.{name} = {value!r} (theirs: {own.get(name)!r})" for name, value in told.items())
-    refused = f"{where}: these weights do not fit {words}: leave that out of the recipe, or begin without weights"
-    if "encoding" in told:
-        raise BadInput(refused)
+    leave = "leave that out of the recipe, or begin without weights"
+    if _PUZZLE_ROWS & told.keys():
+        raise BadInput(f"{where}: the rows of its puzzle table stay as they are, but the recipe says {words}: {leave}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            like = architecture.network(
-                architecture.config.from_mapping({**network.config.as_dict(), **told}), network.dtype
-            )
+            like = architecture.network(architecture.config.from_mapping(own | told), network.dtype)
         except TypeError as error:
             raise BadInput(f"{where}: {words}: {error}") from error
-    fresh = like.state_dict()
-    for name, value in network.state_dict().items():
-        if name in fresh and fresh[name].shape != value.shape:
+    fresh, tensors = like.state_dict(), network.state_dict()
+    for name in sorted(fresh.keys() | tensors.keys()):
+        value = tensors.get(name)
+        if value is None and name.startswith(FURTHER_HEAD):
+            continue
+        if value is not None and name in fresh and fresh[name].shape != value.shape:
             value = network.config.grown(like.config, name, value, fresh[name])
-        if name not in fresh or value is None:
-            raise BadInput(refused)
+        if value is None or name not in fresh:
+            raise BadInput(f"{where}: with {words} tensor {name!r} of these weights does not fit: {leave}")
         fresh[name] = value
     like.load_state_dict(fresh)
     return like
