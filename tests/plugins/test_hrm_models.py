@@ -159,7 +159,8 @@ def test_saved_weights_answer_alike(spec: ModelSpec, tmp_path: Path) -> None:
 def test_answers_do_not_depend_on_the_batch(spec: ModelSpec, tmp_path: Path) -> None:
     model, asked = build(spec, saved(spec, tmp_path)), batch(6)
     tokens, halts = answers(model, asked, 4)
-    assert len({row.tobytes() for row in tokens[-1]}) > 1, "all rows have one answer: the test would see nothing"
+    # Random weights may give one answer to all, but not one halting score.
+    assert len(set(halts[-1].tolist())) == asked.size, "rows are alike: the test would see nothing"
     order = [4, 1, 5, 0, 3, 2]
     same(answers(model, rows_of(asked, order), 4), (tokens[:, order], halts[:, order]))
     for row in range(asked.size):
