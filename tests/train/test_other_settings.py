@@ -54,9 +54,11 @@ def test_a_further_head_begins_at_random_by_the_seed_and_is_kept(weights: Path, 
 
 
 def answers(model: Any) -> torch.Tensor:
-    tokens = torch.randint(1, 6, (2, 64), generator=torch.Generator().manual_seed(0))
-    places, ids = torch.arange(64).expand(2, 64), torch.zeros(2, 1, dtype=torch.int64)
-    rows, state = Rows(tokens, tokens, places, ids), model.network.initial_state(2, 64)
+    config = model.network.config
+    shape = (2, config.seq_len)
+    tokens = torch.randint(1, config.vocab_size, shape, generator=torch.Generator().manual_seed(0))
+    places, ids = torch.arange(shape[1]).expand(shape), torch.zeros(2, 1, dtype=torch.int64)
+    rows, state = Rows(tokens, tokens, places, ids), model.network.initial_state(*shape)
     with torch.no_grad():
         for _ in range(3):
             out = model.network(state, rows, None)
@@ -70,6 +72,7 @@ def answers(model: Any) -> torch.Tensor:
         ("trm-message-nano", "maze-8x8", {"width": 40, "message": 7}),
         ("trm-message-nano", "maze-8x8", {"message": 9}),
         ("trm-conv-nano", "maze-8x8", {"width": 17}),
+        ("trm-relational-nano", "sudoku-4x4", {"width": 40}),
     ],
 )
 def test_more_width_and_messages_change_no_answer_and_are_learnt(
