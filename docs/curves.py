@@ -30,7 +30,9 @@ def pages() -> dict[Path, str]:
         return {}
     rows = [svg.row(panels[start : start + COLUMNS], gap=28) for start in range(0, len(panels), COLUMNS)]
     return {
-        PICTURE: svg.sheet(svg.column(rows, gap=20), "Validation against optimizer steps, last training of the cards that keep a curve")
+        PICTURE: svg.sheet(
+            svg.column(rows, gap=20), "Validation against optimizer steps, last training of the cards that keep a curve"
+        )
     }
 
 
