@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import ROOT
 from tests.train.tiny import recipe
+from trm_harness import registry
 from trm_harness.errors import BadInput
 from trm_harness.nn.supervision import Rows
 from trm_harness.train.recipe import read_recipe
@@ -143,3 +144,12 @@ def test_weights_learn_under_the_recipes_encoding_and_keep_it() -> None:
     plan = read_recipe(zoo / "trm-7m.arc1-tiny/recipe.toml")
     made = build(Job("arc1", "trm-7m", plan, weights=str(zoo / "trm-7m.arc1-cpu/weights.safetensors"))).model
     assert made.encoding == {"canvas": "fit", "views": "turns"} == plan.model["encoding"]
+
+
+def test_a_plugin_that_leaves_settings_out_is_found_out(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = registry.default().models
+    whole = models.resolve("trm-message-nano", "trainable")
+    deaf = {("trm-message-nano", "trainable"): lambda request: whole(replace(request, changes={}))}
+    monkeypatch.setattr(models, "_resolved", deaf)
+    with pytest.raises(BadInput, match=r"its network has l_cycles 4, the recipe says model.l_cycles = 1: leave it out"):
+        build(job({"l_cycles": 1}, weights))

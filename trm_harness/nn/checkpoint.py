@@ -16,12 +16,12 @@ from trm_harness.errors import BadInput
 from trm_harness.files.read import is_pickled, parse_json, taken_for_weights
 from trm_harness.files.utf8 import is_utf8, utf8_path
 from trm_harness.files.write import write_bytes
-from trm_harness.nn.network import Architecture, Network, NetworkConfig
+from trm_harness.nn.network import Architecture, Network, NetworkConfig, seeded
 from trm_harness.record.environment import source_tree
 from trm_harness.types import plain
 
 FORMAT = "trm-harness"
-FURTHER_HEAD = "auxiliary_head."
+_FURTHER_HEAD = "auxiliary_head."
 """How tensors are named that weights may get later: nothing that answers reads them."""
 _PUZZLE_ROWS = {"identities", "table_rows", "puzzle_dim"}
 """Settings that say what the rows of a puzzle table mean."""
@@ -105,48 +105,53 @@ def load_weights(
     """
     config, names, encoding = read_config(path, architecture)
     _check_shapes(path, architecture, config)
-    network = architecture.network(config, dtype)
     try:
         with utf8_path(path) as file:
             tensors = load_file(file)
     except (SafetensorError, OSError) as error:
         raise _damaged(path, error) from error
+    own, asked = config.as_dict(), dict(changes or {})
+    encoding = asked.pop("encoding", encoding)
+    told = {name: value for name, value in asked.items() if name not in own or own[name] != value}
+    if told:
+        network = _changed(architecture, config, tensors, told, seed, dtype, path.name)
+    else:
+        network = architecture.network(config, dtype)
     load_state(network, tensors, path.name)
-    told = dict(changes or {})
-    encoding = told.pop("encoding", encoding)
-    return _changed(network, architecture, told, seed, path.name), names, encoding
+    return network, names, encoding
 
 
 def _changed(
-    network: Network, architecture: Architecture, changes: Mapping[str, Any], seed: int, where: str
+    architecture: Architecture,
+    config: NetworkConfig,
+    tensors: dict[str, Tensor],
+    told: Mapping[str, Any],
+    seed: int,
+    dtype: torch.dtype,
+    where: str,
 ) -> Network:
-    """``network`` itself, or one of changed settings with its tensors."""
-    own = network.config.as_dict()
-    told = {name: value for name, value in changes.items() if name not in own or own[name] != value}
-    if not told:
-        return network
+    """An untrained network of the settings ``told`` in place of those of ``config``; ``tensors`` are made to fit it."""
+    own = config.as_dict()
     words = ", ".join(f"model.{name} = {value!r} (theirs: {own.get(name)!r})" for name, value in told.items())
     leave = "leave that out of the recipe, or begin without weights"
     if _PUZZLE_ROWS & told.keys():
         raise BadInput(f"{where}: the rows of its puzzle table stay as they are, but the recipe says {words}: {leave}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            like = architecture.network(architecture.config.from_mapping(own | told), network.dtype)
-        except TypeError as error:
-            raise BadInput(f"{where}: {words}: {error}") from error
-    fresh, tensors = like.state_dict(), network.state_dict()
+    try:
+        with seeded(seed):
+            network = architecture.network(architecture.config.from_mapping(own | told), dtype)
+    except TypeError as error:
+        raise BadInput(f"{where}: {words}: {error}") from error
+    fresh = network.state_dict()
     for name in sorted(fresh.keys() | tensors.keys()):
         value = tensors.get(name)
-        if value is None and name.startswith(FURTHER_HEAD):
-            continue
-        if value is not None and name in fresh and fresh[name].shape != value.shape:
-            value = network.config.grown(like.config, name, value, fresh[name])
+        if value is None and name.startswith(_FURTHER_HEAD):
+            value = fresh[name]
+        elif value is not None and name in fresh and fresh[name].shape != value.shape:
+            value = config.grown(network.config, name, value, fresh[name])
         if value is None or name not in fresh:
             raise BadInput(f"{where}: with {words} tensor {name!r} of these weights does not fit: {leave}")
-        fresh[name] = value
-    like.load_state_dict(fresh)
-    return like
+        tensors[name] = value
+    return network
 
 
 def load_state(network: nn.Module, tensors: Mapping[str, Tensor], where: str) -> None:

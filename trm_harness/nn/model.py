@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from trm_harness.nn.identities import (
 )
 from trm_harness.nn.kernels import compile_stacks
 from trm_harness.nn.layers import Rope, swiglu_width
-from trm_harness.nn.network import Architecture, Network, NetworkConfig
+from trm_harness.nn.network import Architecture, Network, NetworkConfig, seeded
 from trm_harness.nn.noise import gaussian
 from trm_harness.nn.supervision import Rows, State
 from trm_harness.nn.transfer import on_device, predicted
@@ -204,16 +203,8 @@ def _untrained(
     table_rows = identities.table_rows if isinstance(identities, TableIdentities | FactoredIdentities) else 1
     sizes = architecture.config.task_values(values, request.task)
     config = architecture.config.from_mapping(values | sizes | {"identities": kind, "table_rows": table_rows})
-    with _seeded(request.seed):
+    with seeded(request.seed):
         return architecture.network(config, dtype), identities, encoding
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Any:
-    # Initial weights depend on the seed alone and leave the caller's random stream where it was.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _on_board(architecture: Architecture, network: Network, request: ModelRequest) -> Network:

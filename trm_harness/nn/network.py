@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, get_type_hints
 
@@ -20,6 +21,14 @@ LARGEST = {False: 100_000_000, True: 1000}
 """Most that a size may be, and most layers (``True``): above any network of the family, below what would hang."""
 MIXERS = ("attention", "mlp")
 IDENTITIES = ("none", "table", "factored")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Initial weights made inside depend on ``seed`` alone and leave the caller's random stream where it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @dataclass(frozen=True)

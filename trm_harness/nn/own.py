@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -30,6 +29,7 @@ from trm_harness.contracts import ModelRequest
 from trm_harness.errors import BadInput, PluginError
 from trm_harness.fingerprint import file_sha256
 from trm_harness.nn.checkpoint import load_weights, save_weights
+from trm_harness.nn.network import seeded
 from trm_harness.nn.noise import gaussian
 from trm_harness.nn.supervision import ROWS, Rows, State, StepOutput
 from trm_harness.nn.transfer import on_device, predicted
@@ -294,15 +294,10 @@ def trainable(kind: type[OwnNetwork], request: ModelRequest) -> OwnModel:
     else:
         settings = dict(request.spec.config)
         encoding = dict(settings.pop("encoding", {}))
-        network = _seeded(request.seed, partial(architecture.network, OwnConfig.from_mapping(sizes | settings), dtype))
-    return OwnModel(architecture, request, network.to(request.device).train(), encoding)
-
-
-def _seeded(seed: int, make: partial[OwnNetwork]) -> OwnNetwork:
-    """Initial weights depend on the seed alone and leave the caller's random stream where it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        config = OwnConfig.from_mapping(sizes | settings)
         try:
-            return make()
+            with seeded(request.seed):
+                network = architecture.network(config, dtype)
         except TypeError as error:
             raise BadInput(f"a network cannot be made of its settings: {error}") from error
+    return OwnModel(architecture, request, network.to(request.device).train(), encoding)
